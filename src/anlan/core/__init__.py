@@ -1,0 +1,1 @@
+"""What every floor speaks: batches, quality, events, ids, time, units, errors, actors."""

@@ -1,0 +1,1 @@
+"""Monitor 监测: the alarm engine, live values, alarm performance."""

@@ -1,0 +1,1 @@
+"""Perceive 感知: connectors, the gateway, onboarding."""

@@ -1,0 +1,1 @@
+"""The plant as data: site files, the compiled plant, the registry of point numbers."""

@@ -1,0 +1,1 @@
+"""Virtual plants and devices for the demo, for drills and for tests."""

@@ -1,0 +1,1 @@
+"""The fabric: NATS with JetStream, its streams, the log's writer and reader, requests between processes."""

@@ -1,0 +1,283 @@
+"""A connection to the fabric: streams, events, requests between processes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+import msgspec
+import nats
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+
+from anlan.core.actor import Actor
+from anlan.core.errors import AnlanError, NotFoundError, UnavailableError, from_problem
+from anlan.core.events import Event, encode_event
+from anlan.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+LOG = "LOG"
+EVENTS = "EVENTS"
+DEAD = "DEAD"
+CONFIG = "CONFIG"
+
+PIECE = 512 << 10
+DUPLICATE_WINDOW_S = 120.0
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class _Request(msgspec.Struct):
+    actor: Actor
+    body: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _Reply(msgspec.Struct, omit_defaults=True):
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    problem: dict[str, Any] | None = None
+
+
+_request_decoder = msgspec.json.Decoder(_Request)
+_reply_decoder = msgspec.json.Decoder(_Reply)
+
+
+class Fabric:
+    """One process's connection. Use as an async context manager or call ``close``."""
+
+    def __init__(self, client: Client, settings: Settings, role: str) -> None:
+        self.client = client
+        self.settings = settings
+        self.role = role
+        self.jetstream: JetStreamContext = client.jetstream(timeout=5, publish_async_max_pending=4096)
+        self.reconnected = asyncio.Event()
+
+    @staticmethod
+    async def connect(settings: Settings, role: str, *, name: str = "") -> Fabric:
+        """Connect as ``role`` and keep reconnecting for ever.
+
+        Raises:
+            UnavailableError: the fabric cannot be reached at all.
+        """
+        fabric: list[Fabric] = []
+
+        async def on_reconnect() -> None:
+            logger.warning("fabric is back")
+            fabric[0].reconnected.set()
+
+        async def on_disconnect() -> None:
+            logger.warning("fabric is lost")
+
+        async def on_error(error: Exception) -> None:
+            logger.debug("fabric: %s", error)
+
+        try:
+            client = await nats.connect(
+                settings.fabric_url,
+                user=role,
+                password=settings.fabric_password(role),
+                name=name or role,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.25,  # type: ignore[arg-type]  # the client sleeps for it: fractions are fine
+                ping_interval=5,
+                max_outstanding_pings=3,
+                reconnected_cb=on_reconnect,
+                disconnected_cb=on_disconnect,
+                error_cb=on_error,
+                pending_size=64 << 20,
+            )
+        except (OSError, nats.errors.Error) as error:
+            raise UnavailableError("the fabric cannot be reached", where=settings.fabric_url) from error
+        fabric.append(Fabric(client, settings, role))
+        return fabric[0]
+
+    async def __aenter__(self) -> Fabric:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Flush and close the connection."""
+        if not self.client.is_closed:
+            try:
+                await asyncio.wait_for(self.client.flush(), 2)
+            except (nats.errors.Error, TimeoutError):
+                logger.debug("closing without a last flush")
+            await self.client.close()
+
+    async def ensure_streams(self) -> None:
+        """Create the node's streams, or bring their limits up to date."""
+        settings = self.settings
+        common = {"storage": StorageType.FILE, "allow_direct": True, "duplicate_window": DUPLICATE_WINDOW_S}
+        wanted = (
+            StreamConfig(
+                name=LOG,
+                subjects=["log.>"],
+                retention=RetentionPolicy.LIMITS,
+                discard=DiscardPolicy.NEW,
+                max_bytes=settings.log_bytes,
+                max_age=settings.log_age_s,
+                **common,
+            ),
+            StreamConfig(name=EVENTS, subjects=["events.>"], discard=DiscardPolicy.OLD, max_bytes=2 << 30, **common),
+            StreamConfig(name=DEAD, subjects=["dead.>"], discard=DiscardPolicy.OLD, max_bytes=256 << 20, **common),
+            StreamConfig(name=CONFIG, subjects=["config.>"], max_msgs_per_subject=1, max_bytes=512 << 20, **common),
+        )
+        for config in wanted:
+            try:
+                await self.jetstream.add_stream(config)
+            except nats.js.errors.BadRequestError:
+                await self.jetstream.update_stream(config)
+
+    # --- events -------------------------------------------------------------------------------------------------
+
+    async def publish_event(self, event: Event) -> None:
+        """Publish one event durably; a repeat with the same id is dropped by the stream and its readers."""
+        await self.jetstream.publish(
+            f"events.{event.type}", encode_event(event), headers={"Nats-Msg-Id": event.id}, timeout=10
+        )
+
+    # --- configuration ------------------------------------------------------------------------------------------
+
+    async def put_config(self, revision: str, document: bytes) -> None:
+        """Store a compiled plant under its revision."""
+        await self.jetstream.publish(f"config.{revision}", document, timeout=10)
+
+    async def get_config(self, revision: str) -> bytes:
+        """Return the compiled plant of a revision.
+
+        Raises:
+            NotFoundError: the fabric does not hold it.
+        """
+        try:
+            message = await self.jetstream.get_last_msg(CONFIG, f"config.{revision}", direct=True)
+        except nats.js.errors.NotFoundError as error:
+            raise NotFoundError(f"configuration {revision} is not on the fabric", where=revision) from error
+        return message.data or b""
+
+    async def current_config(self) -> tuple[str, bytes]:
+        """Return the revision named by the newest configuration record of the log, with its document.
+
+        Raises:
+            NotFoundError: no configuration was ever put in force.
+        """
+        from anlan.core import log
+
+        try:
+            message = await self.jetstream.get_last_msg(LOG, log.CONFIG, direct=True)
+        except nats.js.errors.NotFoundError as error:
+            raise NotFoundError("no configuration is in force yet", fix="start 'anlan works' with a site") from error
+        record = log.decode(log.CONFIG, message.data or b"")
+        assert isinstance(record, log.ConfigRecord)
+        return record.revision, await self.get_config(record.revision)
+
+    # --- requests -----------------------------------------------------------------------------------------------
+
+    async def serve(
+        self, subject: str, request_type: type[T], handler: Callable[[T, Actor], Awaitable[object]]
+    ) -> None:
+        """Answer requests on ``svc.<subject>``; an ``AnlanError`` the handler raises reaches the caller as itself."""
+        decoder = msgspec.json.Decoder(request_type)
+
+        async def answer(message: Msg) -> None:
+            try:
+                request = _request_decoder.decode(message.data)
+                result = await handler(decoder.decode(request.body), request.actor)
+                reply = _Reply(result=msgspec.Raw(msgspec.json.encode(result)))
+            except Exception as error:
+                reply = _Reply(problem=_problem(error, subject))
+            await message.respond(msgspec.json.encode(reply))
+
+        await self._subscribe_service(subject, answer)
+
+    async def call(self, subject: str, body: object, actor: Actor, result: type[R], *, timeout: float = 5.0) -> R:
+        """Ask the service on ``svc.<subject>`` and return its typed answer.
+
+        Raises:
+            UnavailableError: nobody answers in time.
+            AnlanError: what the service raised.
+        """
+        payload = msgspec.json.encode({"actor": actor, "body": body})
+        try:
+            message = await self.client.request(f"svc.{subject}", payload, timeout=timeout)
+        except (nats.errors.NoRespondersError, nats.errors.TimeoutError, nats.errors.ConnectionClosedError) as error:
+            raise UnavailableError(f"{subject} does not answer", where=subject) from error
+        reply = _reply_decoder.decode(message.data)
+        if reply.problem is not None:
+            raise from_problem(reply.problem)
+        return msgspec.json.decode(reply.result, type=result)
+
+    async def serve_pieces(
+        self, subject: str, request_type: type[T], handler: Callable[[T, Actor], AsyncIterator[bytes]]
+    ) -> None:
+        """Answer with a byte stream in pieces under the message limit (Arrow results)."""
+        decoder = msgspec.json.Decoder(request_type)
+
+        async def answer(message: Msg) -> None:
+            headers = {"Anlan-Piece": "more"}
+            try:
+                request = _request_decoder.decode(message.data)
+                async for chunk in handler(decoder.decode(request.body), request.actor):
+                    for start in range(0, len(chunk), PIECE):
+                        await self.client.publish(message.reply, chunk[start : start + PIECE], headers=headers)
+                await self.client.publish(message.reply, b"", headers={"Anlan-Piece": "end"})
+            except Exception as error:
+                problem = msgspec.json.encode(_problem(error, subject))
+                await self.client.publish(message.reply, problem, headers={"Anlan-Piece": "problem"})
+
+        await self._subscribe_service(subject, answer)
+
+    async def call_pieces(
+        self, subject: str, body: object, actor: Actor, *, timeout: float = 30.0
+    ) -> AsyncIterator[bytes]:
+        """Yield the pieces of an answer; ``timeout`` (s) is the longest wait between two pieces."""
+        inbox = self.client.new_inbox()
+        subscription = await self.client.subscribe(inbox)
+        try:
+            payload = msgspec.json.encode({"actor": actor, "body": body})
+            await self.client.publish(f"svc.{subject}", payload, reply=inbox)
+            while True:
+                message = await subscription.next_msg(timeout=timeout)
+                kind = (message.headers or {}).get("Anlan-Piece", "")
+                if kind == "more":
+                    yield message.data
+                elif kind == "problem":
+                    raise from_problem(msgspec.json.decode(message.data))
+                elif kind == "end":
+                    return
+                else:
+                    raise UnavailableError(f"{subject} does not answer", where=subject)
+        except nats.errors.TimeoutError as error:
+            raise UnavailableError(f"{subject} stopped answering", where=subject) from error
+        finally:
+            await subscription.unsubscribe()
+
+    async def _subscribe_service(self, subject: str, answer: Callable[[Msg], Awaitable[None]]) -> None:
+        tasks: set[asyncio.Task[None]] = set()
+
+        async def spawn(message: Msg) -> None:
+            # One task a request: a slow query must not hold up the next acknowledgement.
+            task = asyncio.ensure_future(answer(message))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+        await self.client.subscribe(f"svc.{subject}", queue="svc", cb=spawn)
+
+
+def _problem(error: Exception, subject: str) -> dict[str, Any]:
+    if isinstance(error, AnlanError):
+        return error.problem()
+    if isinstance(error, msgspec.MsgspecError):
+        from anlan.core.errors import InvalidInputError
+
+        return InvalidInputError(str(error), where=subject).problem()
+    logger.exception("request on %s failed", subject)
+    return AnlanError(f"{subject} failed: {type(error).__name__}", where=subject).problem()

@@ -1,0 +1,1 @@
+"""The historian: time series in ClickHouse, embedded or on a server."""

@@ -1,0 +1,1 @@
+"""The records: SQL through SQLAlchemy on SQLite or PostgreSQL."""
