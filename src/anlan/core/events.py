@@ -161,5 +161,5 @@ def decode_event(message: bytes | memoryview) -> Event:
 
 
 def sample_range(node: str, point: int, start: int, end: int, first: int, last: int) -> str:
-    """Return the cause that names samples of ``point`` from ``start`` to ``end`` (µs UTC), log ``first`` to ``last``."""
+    """Return the cause naming samples of ``point`` from ``start`` to ``end`` (µs UTC), log ``first`` to ``last``."""
     return f"samples:{node}/{point}/{start}..{end}#{first}-{last}"

@@ -11,8 +11,8 @@ monitor.try            TryDefinition            TryResult
 monitor.status         Status                   MonitorStatus
 =====================  =======================  ==============================
 
-``live.values`` carries the last values that changed, once a second, as a sample batch; ``events.alarm.transition`` every
-transition.
+``live.values`` carries the last values that changed, once a second, as a sample batch; ``events.alarm.transition``
+every transition.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class AlarmRow(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ListAlarms(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which alarms: ``view`` is standing (anything not normal and not suppressed), shelved, suppressed, out-of-service, all."""
+    """Which alarms: ``view`` is standing (not normal, not suppressed), shelved, suppressed, out-of-service or all."""
 
     view: str = "standing"
     scope: str = ""
@@ -77,9 +77,9 @@ class AlarmList(msgspec.Struct, frozen=True):
 
 
 class Act(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A person's act on alarms: ``verb`` as in ``core.log.Command``; ``instances`` line up with ``alarms`` for acknowledge.
+    """A person's act on alarms: ``verb`` as in ``core.log.Command``.
 
-    ``until`` is µs UTC, for shelve.
+    ``instances`` line up with ``alarms`` for acknowledge; ``until`` is µs UTC, for shelve.
     """
 
     verb: str

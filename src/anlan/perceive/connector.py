@@ -63,7 +63,7 @@ class Option(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a connector declares of itself, in data. ``tag`` lists the keys a mapped tag may have besides its text form."""
+    """What a connector declares of itself, in data; ``tag`` lists the keys of a mapped tag besides its text form."""
 
     kind: str
     name: str
@@ -171,7 +171,7 @@ async def keep_connected(
     first_delay: float = 0.5,
     longest_delay: float = 30.0,
 ) -> None:
-    """Run ``session`` again and again: back off with jitter after a failure, start over from a short delay after success.
+    """Run ``session`` again and again: back off with jitter after a failure, start short again after success.
 
     Args:
         session: connects, calls ``context.up()``, serves until the device is lost, and raises or returns then.

@@ -85,7 +85,7 @@ class Fabric:
                 password=settings.fabric_password(role),
                 name=name or role,
                 max_reconnect_attempts=-1,
-                reconnect_time_wait=0.25,  # type: ignore[arg-type]  # the client sleeps for it: fractions are fine
+                reconnect_time_wait=0.25,
                 ping_interval=5,
                 max_outstanding_pings=3,
                 reconnected_cb=on_reconnect,
@@ -116,7 +116,11 @@ class Fabric:
     async def ensure_streams(self) -> None:
         """Create the node's streams, or bring their limits up to date."""
         settings = self.settings
-        common = {"storage": StorageType.FILE, "allow_direct": True, "duplicate_window": DUPLICATE_WINDOW_S}
+        common: dict[str, Any] = {
+            "storage": StorageType.FILE,
+            "allow_direct": True,
+            "duplicate_window": DUPLICATE_WINDOW_S,
+        }
         wanted = (
             StreamConfig(
                 name=LOG,

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import nats.errors
 import nats.js.errors
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from anlan.store.fabric.client import LOG, Fabric
@@ -113,7 +114,7 @@ class LogReader:
 
     async def batches(self, limit: int = 64, wait: float = 1.0) -> AsyncIterator[list[LogMessage]]:
         """Yield messages in log order, up to ``limit`` at a time; an empty list when ``wait`` seconds bring none."""
-        subscription = None
+        subscription: Subscription | None = None
         try:
             while True:
                 if not self._consumer:
@@ -130,7 +131,7 @@ class LogReader:
         info = await self._fabric.jetstream.stream_info(self._stream)
         return int(info.state.last_seq)
 
-    async def _begin(self) -> object:
+    async def _begin(self) -> Subscription:
         self._queue = asyncio.Queue()
         self._pulls.clear()
         self._delivered = 0
