@@ -137,13 +137,14 @@ class SystemState(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class AuditChange(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Payload of ``audit.change``: who changed what, with the values before and after."""
+    """Payload of ``audit.change``: who changed what, with the values before and after, from which network address."""
 
     who: str
     action: str
     before: dict[str, Any] = {}
     after: dict[str, Any] = {}
     comment: str = ""
+    address: str = ""
 
 
 _encoder = msgspec.json.Encoder()
