@@ -90,6 +90,10 @@ def command(settings: Settings) -> list[str]:
     return [str(binary()), "--config", str(write_config(settings))]
 
 
+async def _ignore(_error: Exception) -> None:
+    return None
+
+
 async def wait_ready(settings: Settings, role: str = "runtime", timeout: float = 30.0) -> None:
     """Return once the server answers.
 
@@ -109,6 +113,7 @@ async def wait_ready(settings: Settings, role: str = "runtime", timeout: float =
                     password=settings.fabric_password(role),
                     allow_reconnect=False,
                     connect_timeout=2,
+                    error_cb=_ignore,  # not yet there is the normal case while it starts
                 ),
                 2,
             )

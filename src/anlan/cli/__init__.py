@@ -1,0 +1,67 @@
+"""The command ``anlan``: commands of the node itself, and those each room registers."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Annotated
+
+import typer
+
+from anlan import __version__
+
+ROOMS = (
+    "anlan.cli.node",
+    "anlan.cli.demo",
+    "anlan.cli.replay",
+    "anlan.cli.bench",
+    "anlan.plant.cli",
+    "anlan.perceive.cli",
+    "anlan.perceive.discovery_cli",
+    "anlan.monitor.cli",
+    "anlan.store.historian.cli",
+    "anlan.web.cli",
+    "anlan.sim.cli",
+)
+
+_HELP = """安澜 Anlan: industrial safety from the instrument to the alarm on the screen.
+
+First steps: 'anlan demo' runs a virtual park; 'anlan init' writes a site of your own; 'anlan serve' runs it.
+"""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"anlan {__version__}")
+        raise typer.Exit
+
+
+def build() -> typer.Typer:
+    """Return the whole command with every room's commands registered."""
+    app = typer.Typer(
+        name="anlan", help=_HELP, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
+    )
+
+    @app.callback()
+    def root(
+        version: Annotated[
+            bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        ] = False,
+    ) -> None:
+        """Options before any command."""
+
+    root.__doc__ = _HELP
+    for name in ROOMS:
+        importlib.import_module(name).register(app)
+    return app
+
+
+def main() -> None:
+    """Run the command line."""
+    # `anlan part NAME` starts five times a node: it must not import every room's commands first.
+    if len(sys.argv) == 3 and sys.argv[1] == "part":
+        from anlan.runtime import run_part
+        from anlan.settings import from_environment
+
+        sys.exit(run_part(sys.argv[2], from_environment()))
+    build()()
