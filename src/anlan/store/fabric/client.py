@@ -136,9 +136,12 @@ class Fabric:
             StreamConfig(name=CONFIG, subjects=["config.>"], max_msgs_per_subject=1, max_bytes=512 << 20, **common),
         )
         for config in wanted:
+            # Adding a stream that exists is checked against the storage left as if it were another one.
             try:
+                await self.jetstream.stream_info(str(config.name))
+            except nats.js.errors.NotFoundError:
                 await self.jetstream.add_stream(config)
-            except nats.js.errors.BadRequestError:
+            else:
                 await self.jetstream.update_stream(config)
 
     # --- events -------------------------------------------------------------------------------------------------
