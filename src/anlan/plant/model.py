@@ -60,6 +60,7 @@ class Unit(msgspec.Struct, frozen=True, omit_defaults=True):
     inventory: float | None = None
     inventory_unit: str = ""
     zone: str = ""
+    position: tuple[float, float] | None = None
 
 
 class Place(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -80,6 +81,26 @@ class Zone(msgspec.Struct, frozen=True, omit_defaults=True):
     name_en: str = ""
     geometry: dict[str, Any] = {}
     kind: str = ""
+
+
+class Equipment(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A piece of equipment: ``path`` is ``enterprise/area/unit/equipment``, ``part_of`` the path of another one."""
+
+    path: str
+    name: str = ""
+    name_en: str = ""
+    kind: str = ""
+    part_of: str = ""
+
+
+class Substance(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A substance that units and stock name by ``id``."""
+
+    id: str
+    name: str = ""
+    name_en: str = ""
+    cas: str = ""
+    un: str = ""
 
 
 class Stock(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -200,6 +221,9 @@ class Plant(msgspec.Struct, frozen=True):
     alarms: tuple[AlarmDefinition, ...] = ()
     positions: tuple[OperatorPosition, ...] = ()
     policy: AlarmPolicy = AlarmPolicy()
+    equipment: tuple[Equipment, ...] = ()
+    substances: tuple[Substance, ...] = ()
+    packs: tuple[str, ...] = ()
 
     def point_by_path(self) -> dict[str, Point]:
         """Return the points by their full path."""

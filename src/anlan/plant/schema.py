@@ -1,0 +1,320 @@
+"""The form of a site file as pydantic models: what keys there are, of what type; also the JSON Schema for editors.
+
+What one key says about another (limits in order, points that exist) is in ``plant/checks.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from anlan.core.errors import InvalidInputError
+from anlan.core.time import duration_us, from_iso
+
+ALARM_KINDS = ("HH", "H", "L", "LL", "rate", "deviation", "state", "stale", "bad-quality", "vote", "expression")
+LIMIT_KINDS = ("LL", "L", "H", "HH")
+PRIORITIES = {"critical": 1, "high": 2, "medium": 3, "low": 4}
+RETENTIONS = ("short", "standard", "long", "keep")
+CONNECTOR_KEYS = ("id", "kind", "name", "map")
+
+
+def _duration(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise PydanticCustomError("duration", "not a duration")
+    try:
+        return duration_us(value)
+    except (InvalidInputError, OverflowError) as error:
+        raise PydanticCustomError("duration", "not a duration") from error
+
+
+def _stale(value: Any) -> int:
+    if value is False or (isinstance(value, str) and value.strip().lower() in {"off", "never", "no"}):
+        return 0
+    return _duration(value)
+
+
+def _moment(value: Any) -> str:
+    if not isinstance(value, str):
+        raise PydanticCustomError("moment", "not a date")
+    try:
+        from_iso(value)
+    except (InvalidInputError, OverflowError) as error:
+        raise PydanticCustomError("moment", "not a date") from error
+    return value
+
+
+def _priority(value: Any) -> int:
+    text = str(value).strip().lower()
+    if text in PRIORITIES:
+        return PRIORITIES[text]
+    if text in {"1", "2", "3", "4"}:
+        return int(text)
+    raise PydanticCustomError("priority", "not a priority")
+
+
+def _state(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise PydanticCustomError("state", "not a state")
+    return str(value)
+
+
+def _consequence(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"grade": value} if value in get_args(Grade) else {"text": value}
+    return value
+
+
+_DURATION_SCHEMA = {"type": ["string", "number"], "examples": ["2 s", "500 ms", "5 min", "8 h"]}
+Duration = Annotated[int, BeforeValidator(_duration), WithJsonSchema(_DURATION_SCHEMA)]
+StaleAfter = Annotated[
+    int, BeforeValidator(_stale), WithJsonSchema({"type": ["string", "number", "boolean"], "examples": ["60 s", "off"]})
+]
+Moment = Annotated[str, BeforeValidator(_moment), WithJsonSchema({"type": "string", "examples": ["2027-06-30"]})]
+Priority = Annotated[
+    int, BeforeValidator(_priority), WithJsonSchema({"enum": [*PRIORITIES, 1, 2, 3, 4], "type": ["string", "integer"]})
+]
+Id = Annotated[str, StringConstraints(pattern=r"^[^\W_][\w-]*$", max_length=80)]
+Text = Annotated[str, StringConstraints(max_length=4000)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Lonlat = tuple[Number, Number]
+StateName = Annotated[str, BeforeValidator(_state), WithJsonSchema({"type": ["string", "integer"]})]
+Grade = Literal["minor", "serious", "major", "catastrophic"]
+Limits = dict[Literal["LL", "L", "H", "HH"], Number]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class _Named(_Part):
+    id: Id = Field(description="Short name, unique among its neighbours; letters, digits, - and _.")
+    name: Text = Field(default="", description="名称 (Chinese name).")
+    name_en: Text = Field(default="", description="English name.")
+
+
+class Site(_Part):
+    """The site itself."""
+
+    id: Id
+    name: Text = ""
+    name_en: Text = ""
+    tier: Literal["enterprise", "park", "county", "city", "province", "nation"] = "enterprise"
+    location: Lonlat | None = Field(default=None, description="Longitude, latitude in crs.")
+    crs: Literal["WGS84", "CGCS2000", "GCJ-02", "local"] = "WGS84"
+    timezone: Text = "Asia/Shanghai"
+
+
+class CalibrationPart(_Part):
+    """value = raw × gain + offset, valid inside range until expires."""
+
+    gain: Number = 1.0
+    offset: Number = 0.0
+    range: Lonlat | None = Field(default=None, description="[low, high] in the point's unit; outside is bad quality.")
+    expires: Moment | None = None
+    certificate: Text = ""
+
+
+class ConsequencePart(_Part):
+    """What happens when nobody acts: how bad, and in words."""
+
+    grade: Grade | None = None
+    text: Text = ""
+
+
+class AlarmPart(_Part):
+    """One alarm in the long form."""
+
+    kind: Literal["HH", "H", "L", "LL", "rate", "deviation", "state", "stale", "bad-quality", "vote", "expression"]
+    name: Id | None = Field(default=None, description="Tells apart several alarms of one kind on one point.")
+    point: Text | None = Field(default=None, description="For alarms of a unit: the point it is shown at.")
+    limit: Number | None = None
+    per: Literal["s", "min", "h"] = Field(default="s", description="Time base of a rate limit.")
+    deadband: Annotated[Number, Field(ge=0)] | None = None
+    on_delay: Duration | None = None
+    off_delay: Duration | None = None
+    other: Text | None = Field(default=None, description="deviation: the point it is measured from.")
+    states: list[StateName] | None = Field(default=None, description="state: abnormal states, by number or name.")
+    inputs: list[Text] | None = Field(default=None, description="vote: the points that vote.")
+    needed: Annotated[int, Field(ge=1)] | None = Field(default=None, description="vote: m of n.")
+    direction: Literal["above", "below"] = "above"
+    expression: Text | None = None
+    enable: Text | None = Field(
+        default=None, description="While this condition is false the alarm is suppressed by design."
+    )
+    enabled: bool = True
+    group: Text | None = None
+    latched: bool = False
+    cause: Text = ""
+    consequence: Annotated[
+        ConsequencePart,
+        BeforeValidator(_consequence),
+        WithJsonSchema({"type": ["string", "object"], "examples": ["major", {"grade": "major", "text": "…"}]}),
+    ] = ConsequencePart()
+    action: Text = Field(default="", description="What the operator does.")
+    time_to_act: Duration | None = None
+    priority: Priority | None = Field(default=None, description="Otherwise from consequence × time_to_act.")
+    operator_position: Text | None = None
+    safety: bool | None = None
+    source: Text = Field(default="", description="Where the limit comes from: standard and clause, HAZOP node, manual.")
+
+
+class PointPart(_Named):
+    """One measured or computed quantity."""
+
+    kind: Text = "other"
+    unit: Text | None = None
+    tag: Text = Field(default="", description="Tag on the drawings, such as PT-401.")
+    equipment: Text = ""
+    safety: bool = False
+    states: dict[int, Text] = {}
+    range: Lonlat | None = Field(default=None, description="[low, high] of the instrument, in the point's unit.")
+    position: Lonlat | None = None
+    calibration: CalibrationPart | None = None
+    stale: StaleAfter | None = Field(default=None, description="No sample for this long is stale; off = never.")
+    retention: Literal["short", "standard", "long", "keep"] = "standard"
+    limits: Limits = {}
+    on_delay: Duration | None = None
+    off_delay: Duration | None = None
+    deadband: Annotated[Number, Field(ge=0)] | None = None
+    alarms: list[AlarmPart] = []
+
+
+class EquipmentPart(_Named):
+    """A piece of equipment of a unit; part_of names another one."""
+
+    kind: Text = ""
+    part_of: Text = ""
+
+
+class QuantityPart(_Part):
+    """A quantity with its unit."""
+
+    value: Annotated[Number, Field(ge=0)]
+    unit: Text
+
+
+class StockPart(_Part):
+    """A substance kept at a unit (design quantity)."""
+
+    substance: Text
+    quantity: Annotated[Number, Field(ge=0)]
+    unit: Text
+    cas: Text = ""
+
+
+class UnitPart(_Named):
+    """A unit of an area."""
+
+    kind: Text = ""
+    substance: Text = ""
+    inventory: QuantityPart | None = None
+    stock: list[StockPart] = []
+    zone: Text = ""
+    position: Lonlat | None = None
+    equipment: list[EquipmentPart] = []
+    points: list[PointPart] = []
+    alarms: list[AlarmPart] = Field(default=[], description="Alarms over several points: vote, expression.")
+
+
+class AreaPart(_Named):
+    """An area of an enterprise."""
+
+    kind: Text = ""
+    units: list[UnitPart] = []
+
+
+class EnterprisePart(_Named):
+    """An enterprise."""
+
+    kind: Text = ""
+    areas: list[AreaPart] = []
+
+
+class SubstancePart(_Named):
+    """A substance named by units and stock."""
+
+    cas: Text = ""
+    un: Text = ""
+
+
+def _zone(value: Any) -> Any:
+    return {"geojson": value} if isinstance(value, str) else value
+
+
+class ZonePart(_Part):
+    """An outline on the map: inline geometry, or a GeoJSON file (one feature, or a collection)."""
+
+    id: Id | None = None
+    path: Text = Field(default="", description="Where in the hierarchy it belongs.")
+    name: Text = ""
+    name_en: Text = ""
+    kind: Text = ""
+    geojson: Text | None = Field(default=None, description="A GeoJSON file beside the site file.")
+    geometry: dict[str, Any] | None = None
+
+
+class PositionPart(_Named):
+    """An operator position: a seat in a control room and the places it answers for."""
+
+    scope: list[Text] = []
+
+
+class ShelvePart(_Part):
+    """Longest shelving per priority."""
+
+    critical: Duration = 1_800_000_000
+    high: Duration = 7_200_000_000
+    medium: Duration = 28_800_000_000
+    low: Duration = 28_800_000_000
+
+
+class PolicyPart(_Part):
+    """Rules of the whole node."""
+
+    max_age: Duration = Field(default=600_000_000, description="Older samples are journalled, not rung.")
+    max_ahead: Duration = Field(default=60_000_000, description="Source times further ahead count as bad.")
+    shelve_longest: ShelvePart = ShelvePart()
+
+
+class ConnectorPart(BaseModel):
+    """A connector: its kind's own options, and the map from point path to the device's tag."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
+
+    id: Id
+    kind: Text
+    name: Text = ""
+    map: dict[str, Any] = {}
+
+    def options(self) -> dict[str, Any]:
+        """Return the keys that belong to the connector's kind."""
+        return dict(self.model_extra or {})
+
+
+class SiteFile(_Part):
+    """Everything of one site."""
+
+    site: Site
+    use: list[Id] = Field(default=[], description="Industry packs.")
+    policy: PolicyPart = PolicyPart()
+    positions: list[PositionPart] = []
+    substances: list[SubstancePart] = []
+    enterprises: list[EnterprisePart] = []
+    zones: list[Annotated[ZonePart, BeforeValidator(_zone)]] = []
+    connectors: list[ConnectorPart] = []
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a site file, for editors."""
+    from anlan.core.units import kinds
+
+    schema = SiteFile.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "Anlan site file"
+    point = schema["$defs"]["PointPart"]["properties"]
+    point["kind"] = {"enum": list(kinds()), "default": "other", "description": "What is measured."}
+    schema["$defs"]["ZonePart"] = {"anyOf": [{"type": "string"}, schema["$defs"]["ZonePart"]]}
+    schema["required"] = []
+    return schema
