@@ -183,3 +183,11 @@ async def line(port: int) -> AsyncIterator[Line]:
         yield made
     finally:
         await made.cut()
+
+
+async def is_closed(reader: asyncio.StreamReader, timeout: float = 5.0) -> bool:
+    """Whether the far end closes or resets the connection without a byte, within ``timeout`` seconds."""
+    try:
+        return await asyncio.wait_for(reader.read(1), timeout) == b""
+    except OSError:
+        return True
