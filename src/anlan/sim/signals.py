@@ -1,0 +1,213 @@
+"""From equipment to points: what each measures, where the value comes from, who reads it under which tag."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from anlan.sim import catalogue
+from anlan.sim.catalogue import Item, Watch
+
+SPARKPLUG_GROUP = "donggang"
+
+
+@cache
+def table(name: str) -> dict[str, Any]:
+    """Return a table of ``sim/data`` by file name without suffix."""
+    import yaml  # type: ignore[import-untyped]  # ships no types
+
+    text = files("anlan.sim").joinpath("data", f"{name}.yaml").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = yaml.load(text, Loader=yaml.CSafeLoader)  # noqa: S506  # a safe loader
+    return loaded
+
+
+@dataclass(frozen=True, slots=True)
+class PointSpec:
+    """One point of the park.
+
+    Attributes:
+        index: position in the park's value array.
+        path, unit_path, id: as in the site file.
+        source: ``(group, quantity, row)`` of the physics, or empty for a wandering or constant value.
+        wander: mean, standard deviation, time constant s; constant when the deviation is 0.
+        noise, step: transmitter noise and resolution. low, high: span. period: s between samples.
+        connector, device: who reads it; ``device`` is the MQTT device, Sparkplug node or HJ 212 station.
+        tag: in the connector's syntax.
+        alarms: alarm templates by kind, limits still in terms of ``parameters``.
+    """
+
+    index: int
+    path: str
+    unit_path: str
+    id: str
+    kind: str
+    unit: str
+    name: str
+    name_en: str
+    equipment: str
+    source: tuple[str, str, int] | tuple[()]
+    wander: tuple[float, float, float]
+    noise: float
+    step: float
+    low: float
+    high: float
+    period: float
+    safety: bool
+    states: dict[int, str]
+    connector: str
+    device: str
+    tag: str
+    x: float
+    y: float
+    parameters: dict[str, float]
+    alarms: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+class _Tags:
+    """Deals out tags: registers one after the other, names for the rest."""
+
+    def __init__(self) -> None:
+        self._next: dict[tuple[str, str], int] = {}
+
+    def _register(self, connector: str, area: str, width: int) -> int:
+        at = self._next.get((connector, area), 0)
+        self._next[connector, area] = at + width
+        return at
+
+    def modbus(self, connector: str, row: dict[str, Any]) -> str:
+        """Return a register: states as bits, narrow spans as scaled int16, the rest as float32."""
+        if row["kind"] == "state" and "2" not in {str(key) for key in row.get("states", {})}:
+            return f"discrete:{self._register(connector, 'discrete', 1)}:bool"
+        if row["kind"] == "state":
+            return f"input:{self._register(connector, 'input', 1)}:uint16"
+        return f"holding:{self._register(connector, 'holding', 2)}:float32"
+
+
+def _device(item: Item, row: dict[str, Any]) -> str:
+    enterprise = item.area.partition("/")[0]
+    if item.connector == catalogue.EDGE:
+        if enterprise == "gangneng":
+            return "gangneng"
+        return f"{enterprise}/{'pumps' if item.kind == 'pump' else 'compressors'}"
+    if item.connector == catalogue.GAS:
+        return str(row["node"]) if row["node"] == "weather" else f"fire-{enterprise}"
+    if item.connector == catalogue.ENVIRONMENT:
+        return station_number(item.id)
+    return item.connector
+
+
+def station_number(unit: str) -> str:
+    """Return the HJ 212 device number (MN, 24 hex digits) of a station."""
+    return "3302061E5A" + unit.encode().hex().upper().zfill(14)[-14:]
+
+
+def _tag(tags: _Tags, item: Item, row: dict[str, Any], device: str) -> str:
+    if item.connector == catalogue.EDGE:
+        return f"spB:{SPARKPLUG_GROUP}/{device}:{item.id.upper()}/{row['id']}"
+    if item.connector == catalogue.GAS:
+        return f"senml:{device}/{item.area.rpartition('/')[2]}-{item.id}/{row['id']}"
+    if item.connector == catalogue.ENVIRONMENT:
+        return f"{device}/{row['factor']}-Rtd"
+    if item.connector == catalogue.DCS:
+        return f"ns=2;s={item.area.rpartition('/')[2].upper()}.{item.id.upper()}.{row['id']}"
+    return tags.modbus(item.connector, row)
+
+
+def _rows(item: Item, groups: dict[str, list[Item]], specs: list[PointSpec], tags: _Tags) -> None:
+    template = table("equipment")[item.kind]
+    group = template.get("group", "")
+    row_number = len(groups.setdefault(group, []))
+    groups[group].append(item)
+    for place, row in enumerate(template["points"]):
+        device = _device(item, row)
+        extra = {f"{alarm['kind']}.{alarm['name']}": alarm for alarm in template.get("unit-alarms", ()) if alarm["point"] == row["id"]}  # noqa: E501  # one filter
+        mean, sigma, tau = row.get("wander", (float(row.get("fixed", 0.0)), 0.0, 1.0))
+        low, high = row.get("range", (0, max((*row.get("states", {}), 1))))
+        fast = row.get("fast", False) and item.connector == catalogue.EDGE
+        period = 10.0 if item.connector == catalogue.ENVIRONMENT else 0.2 if fast else float(row.get("every", 1))
+        if item.connector not in (catalogue.DCS, catalogue.EDGE, catalogue.GAS, catalogue.ENVIRONMENT):
+            period = 1.0
+        specs.append(
+            PointSpec(
+                index=len(specs), path=f"{item.path}/{row['id']}", unit_path=item.path, id=row["id"],
+                kind=row["kind"], unit=row.get("unit", ""), name=row["zh"], name_en=row["en"],
+                equipment=item.id.upper(), source=(group, row["q"], row_number) if "q" in row else (),
+                wander=(float(mean), float(sigma), float(tau)), noise=float(row.get("noise", 0)),
+                step=float(row.get("step", 1)), low=float(low), high=float(high), period=period,
+                safety=row.get("safety", False), states=row.get("states", {}), connector=item.connector,
+                device=device, tag=_tag(tags, item, row, device), x=item.x + 0.8 * (place % 4), y=item.y - 0.8 * (place // 4),
+                parameters=item.parameters, alarms={**row.get("alarms", {}), **extra},
+            )  # fmt: skip
+        )
+
+
+def _detector(watch: Watch, number: int, specs: list[PointSpec]) -> PointSpec:
+    limit = table("limits")[watch.gas]
+    short = {"hydrogen-sulphide": "h2s", "ethylene-oxide": "eo", "ammonia": "nh3", "chlorine": "cl2"}.get(watch.gas, watch.gas)
+    name = f"{short}-{watch.number}"
+    unit = watch.unit.rpartition("/")
+    area = unit[0].rpartition("/")[2]
+    return PointSpec(
+        index=len(specs), path=f"{watch.unit}/{name}", unit_path=watch.unit, id=name, kind=limit["kind"],
+        unit=limit["unit"], name=f"{limit['zh']} {watch.number}", name_en=f"{limit['en']} {watch.number}",
+        equipment=f"GT-{number + 1001}", source=("detectors", "reading", number), wander=(0.0, 0.0, 1.0),
+        noise=limit["noise"], step=limit["step"], low=0.0, high=float(limit["high"]), period=1.0, safety=True,
+        states={}, connector=catalogue.GAS, device=watch.device, tag=f"senml:{watch.device}/{area}-{unit[2]}/{name}",
+        x=watch.x, y=watch.y, parameters={}, alarms=_gas_alarms(limit),
+    )  # fmt: skip
+
+
+def _gas_alarms(limit: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    toxic = limit["kind"] == "toxic-gas"
+    texts = {"cause": "密封、法兰或阀门泄漏", "effect": "人员中毒" if toxic else "燃烧爆炸"}
+    source = f"{limit['source']}（{limit['basis']}）"
+    span = limit["high"]
+    first = {"limit": limit["H"], "deadband": 0.03 * span, "delay": 0, "grade": "major", "act": 300, "source": source}
+    alarms = {"H": first | texts | {"action": "佩戴防护现场确认，查找泄漏点，撤离无关人员"}}
+    if "HH" in limit:
+        second = {"limit": limit["HH"], "deadband": 0.03 * span, "delay": 0, "grade": "catastrophic", "act": 180, "source": source}
+        alarms["HH"] = second | texts | {"action": "撤离，切断泄漏源，启动应急预案与喷淋"}
+    if "L" in limit:
+        alarms["L"] = first | {"limit": limit["L"], "cause": "氮气泄漏置换氧气", "effect": "人员窒息", "action": "撤离，强制通风"}
+    return alarms
+
+
+@dataclass(frozen=True)
+class Layout:
+    """All equipment and points of the park; ``groups`` lists the equipment each physics group steps, in order."""
+
+    items: tuple[Item, ...]
+    watches: tuple[Watch, ...]
+    groups: dict[str, list[Item]]
+    points: tuple[PointSpec, ...]
+
+    def by_path(self) -> dict[str, PointSpec]:
+        """Return the points by path."""
+        return {point.path: point for point in self.points}
+
+
+@cache
+def layout() -> Layout:
+    """Return the park's layout; it depends on nothing but the tables."""
+    equipment = catalogue.items()
+    watching = catalogue.watches(equipment)
+    groups: dict[str, list[Item]] = {}
+    specs: list[PointSpec] = []
+    tags = _Tags()
+    for item in equipment:
+        _rows(item, groups, specs, tags)
+    for number, watch in enumerate(watching):
+        specs.append(_detector(watch, number, specs))
+    return Layout(equipment, watching, groups, tuple(specs))
+
+
+def limit_of(text: float | str, parameters: dict[str, float]) -> float:
+    """Return a limit given as a number or as ``parameter op number`` over the equipment's parameters."""
+    if not isinstance(text, str):
+        return float(text)
+    name, operator, number = text.split(" ")
+    base = parameters[name]
+    result = {"+": base + float(number), "-": base - float(number), "*": base * float(number)}[operator]
+    return round(result, 4)
