@@ -16,7 +16,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 from importlib.metadata import entry_points
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -143,6 +143,19 @@ class Connector(Protocol):
 
     async def run(self) -> None:
         """Connect, restore subscriptions, emit; on loss say so once, back off and connect again."""
+        ...
+
+
+@runtime_checkable
+class Mendable(Protocol):
+    """A connector that takes a mended dead letter as if its device had sent it."""
+
+    async def run_again(self, raw: bytes, source: str) -> int:
+        """Decode ``raw`` and emit it; ``source`` is the one its dead letter named. Return the number of samples.
+
+        Raises:
+            DecodeError: it is still wrong, and in what.
+        """
         ...
 
 

@@ -1,1 +1,5 @@
-"""Pure decoders: bytes or text from a device to names, times, values and qualities; no I/O, no clock."""
+"""Decoders of payloads: bytes of many packs in, columns out."""
+
+
+def warm_up() -> None:
+    """Compile and run every decoder once."""

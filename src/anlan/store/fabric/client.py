@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
@@ -109,9 +110,11 @@ class Fabric:
         if not self.client.is_closed:
             try:
                 await asyncio.wait_for(self.client.flush(), 2)
-            except (nats.errors.Error, TimeoutError):
+            except (nats.errors.Error, OSError, TimeoutError):
                 logger.debug("closing without a last flush")
-            await self.client.close()
+            # The server may be gone: there is nothing left to say to it then.
+            with contextlib.suppress(OSError):
+                await self.client.close()
 
     async def ensure_streams(self) -> None:
         """Create the node's streams, or bring their limits up to date."""

@@ -112,6 +112,7 @@ async def wait_ready(settings: Settings, role: str = "runtime", timeout: float =
                     user=role,
                     password=settings.fabric_password(role),
                     allow_reconnect=False,
+                    reconnect_time_wait=0.02,
                     connect_timeout=2,
                     error_cb=_ignore,  # not yet there is the normal case while it starts
                 ),
