@@ -12,14 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import APIRouter
 
 from anlan.core.actor import Permission
-
-if TYPE_CHECKING:
-    from anlan.web.context import WebContext
 
 
 @dataclass(frozen=True, slots=True)

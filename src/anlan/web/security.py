@@ -6,15 +6,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
+from starlette.responses import Response
 
 from anlan.core.actor import Actor, Permission, Role
 from anlan.core.errors import PermissionDeniedError
 from anlan.web.auth.model import Identity
+from anlan.web.context import WebContext
 from anlan.web.errors import SignInRequiredError
 
 if TYPE_CHECKING:
     from anlan.web.auth.accounts import Accounts
-    from anlan.web.context import WebContext
 
 SESSION_COOKIE = "anlan_session"
 SIGN_IN_PAGE = "/login"
@@ -28,7 +29,7 @@ _accounts: Accounts | None = None
 
 def use(accounts: Accounts) -> None:
     """Set whose sessions ``actor_of_session`` looks at; the app factory calls this."""
-    global _accounts  # noqa: PLW0603  # one web app a process, and event handlers have no way to be handed it
+    global _accounts  # one web app a process, and event handlers have no way to be handed it
     _accounts = accounts
 
 
@@ -72,6 +73,19 @@ def actor_of_session(session_id: str) -> Actor | None:
     return _accounts.actor_of_session(session_id) if _accounts is not None else None
 
 
+def set_session_cookie(response: Response, cookie: str, accounts: Accounts) -> None:
+    """Give the browser its session."""
+    response.set_cookie(
+        SESSION_COOKIE,
+        cookie,
+        max_age=accounts.life.absolute // 1_000_000,
+        httponly=True,
+        samesite="lax",
+        secure=bool(accounts.settings.tls_certificate),
+        path="/",
+    )
+
+
 def has_role(actor: Actor, *roles: Role) -> bool:
     """Return whether the actor holds one of ``roles`` anywhere."""
     return any(grant.role in roles for grant in actor.grants)
@@ -111,5 +125,5 @@ def require_permission(permission: Permission) -> Callable[[Request], Actor]:
 
 CurrentActor = Annotated[Actor, Depends(current_actor)]
 CurrentIdentity = Annotated[Identity, Depends(current_identity)]
-Context = Annotated["WebContext", Depends(current_context)]
+Context = Annotated[WebContext, Depends(current_context)]
 Address = Annotated[str, Depends(client_address)]

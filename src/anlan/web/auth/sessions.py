@@ -63,7 +63,9 @@ def start(
 def resolve(session: Session, cookie: str, life: Lifetime, now: int) -> Identity | None:
     """Return who a cookie belongs to, or None when it is no longer (or never was) good."""
     found = session.execute(
-        select(SessionRow, UserRow).join(UserRow, UserRow.id == SessionRow.user_id).where(SessionRow.id == digest(cookie))
+        select(SessionRow, UserRow)
+        .join(UserRow, UserRow.id == SessionRow.user_id)
+        .where(SessionRow.id == digest(cookie))
     ).one_or_none()
     if found is None:
         return None
@@ -95,7 +97,9 @@ def revoke_all(session: Session, user_id: str, now: int, *, keep: str = "") -> N
     )
 
 
-def list_sessions(session: Session, life: Lifetime, now: int, *, user_id: str = "") -> list[tuple[SessionInfo, UserRow]]:
+def list_sessions(
+    session: Session, life: Lifetime, now: int, *, user_id: str = ""
+) -> list[tuple[SessionInfo, UserRow]]:
     """Return the sessions that are still good, newest first, of one person or of all."""
     query = (
         select(SessionRow, UserRow)

@@ -81,13 +81,21 @@ def _for_audit(row: UserRow) -> dict[str, Any]:
         "name": row.name,
         "active": row.active,
         "second_factor": row.totp_on,
-        "grants": [f"{item.role}@{item.scope}" for item in sorted(row.grants, key=lambda item: (item.role, item.scope))],
+        "grants": [
+            f"{item.role}@{item.scope}" for item in sorted(row.grants, key=lambda item: (item.role, item.scope))
+        ],
     }
 
 
 def _sees(actor: Actor, row: UserRow) -> bool:
     places = [grant.scope for grant in grants_of(row)] or [""]
     return any(actor.may(Permission.ADMINISTER, place) for place in places)
+
+
+def may_administer(actor: Actor, row: UserRow) -> bool:
+    """Return whether an administrator's places hold all of this person's."""
+    places = [grant.scope for grant in grants_of(row)] or [""]
+    return all(actor.may(Permission.ADMINISTER, place) for place in places)
 
 
 def _require_over(actor: Actor, grants: tuple[Grant, ...]) -> None:
