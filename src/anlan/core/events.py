@@ -119,6 +119,22 @@ class AlarmTransition(msgspec.Struct, frozen=True, omit_defaults=True):
     sequence: int = 0
 
 
+class AlarmFlood(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Payload of ``alarm.flood``: more alarms than one operator position can answer (ISA-18.2).
+
+    Attributes:
+        position: operator position, empty for alarms that belong to none.
+        state: ``begin`` or ``end``.
+        began: when it began, µs UTC.
+        alarms: alarms rung in the ten minutes before ``begin``, or during the whole flood at ``end``.
+    """
+
+    position: str
+    state: str
+    began: int
+    alarms: int
+
+
 class ConnectorState(msgspec.Struct, frozen=True, omit_defaults=True):
     """Payload of ``connector.state``: logged once when lost and once when back."""
 
