@@ -82,6 +82,8 @@ class _Tags:
             return f"discrete:{self._register(connector, 'discrete', 1)}:bool"
         if row["kind"] == "state":
             return f"input:{self._register(connector, 'input', 1)}:uint16"
+        if row["kind"] == "valve-position":
+            return f"input:{self._register(connector, 'input', 1)}:int16"
         return f"holding:{self._register(connector, 'holding', 2)}:float32"
 
 

@@ -112,7 +112,7 @@ class Reactors:
         exchange = self.COUPLING * (self.temperature - self.jacket)
         heat = self.RISE * rate * self.concentration
         water = 0.035 * self.valve.position / 50 * self.cooling * world.cooling
-        cold = np.minimum(target - 71.5, world.cooling_water + 25)
+        cold = target - 71.5 + (world.cooling_water - 26)  # tempered water, set per reactor
         self.concentration = self.concentration + (turnover * (1 - self.concentration) - rate * self.concentration) * dt
         self.temperature = self.temperature + (heat + turnover * (target - 20 - self.temperature) - exchange) * dt
         self.jacket = self.jacket + (10 * exchange - water * (self.jacket - cold)) * dt

@@ -1,0 +1,52 @@
+"""``python -m anlan.sim``: the park in a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from anlan.core.errors import AnlanError
+from anlan.sim.ports import Ports
+from anlan.sim.service import run_park
+
+
+async def serve(ports: Ports, seed: int, speed: float, journal: Path) -> None:
+    """Run the park until SIGINT or SIGTERM; print one JSON line when ready and one with the totals at the end."""
+    stop, ready = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    running = asyncio.ensure_future(run_park(ports, seed, speed, journal, stop, ready))
+    waiting = asyncio.ensure_future(ready.wait())
+    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if ready.is_set():
+        sys.stdout.write(json.dumps({"ready": True, "ports": json.loads(ports.to_json())}) + "\n")
+        sys.stdout.flush()
+    waiting.cancel()
+    totals = await running
+    sys.stdout.write(json.dumps(totals) + "\n")
+
+
+def main() -> None:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(prog="python -m anlan.sim", description="The virtual park 东港化工园区.")
+    parser.add_argument("--ports", default="{}", help="JSON object of loopback ports")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--speed", type=float, default=1.0, help="plant seconds a wall second, at most 60")
+    parser.add_argument("--journal", type=Path, default=Path("journal"))
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING)
+    try:
+        ports = Ports.from_json(given.ports)
+        asyncio.run(serve(ports, given.seed, given.speed, given.journal))
+    except AnlanError as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""Runs the park: steps the plant on the wall clock, lets every device sample and send, keeps the journal.
+
+Plant time runs ``speed`` times as fast as the wall clock; sampling periods and source timestamps are wall-clock, so
+that data are never in the future and a faster plant is a plant on which more happens between two samples.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from anlan.sim import catalogue
+from anlan.sim.edge import SparkplugFeed
+from anlan.sim.gas import SenmlFeed
+from anlan.sim.hj212 import Hj212Feed
+from anlan.sim.journal import Journal
+from anlan.sim.modbus import ModbusFeed
+from anlan.sim.opcua import OpcUaFeed
+from anlan.sim.park import Park
+from anlan.sim.ports import Ports
+from anlan.sim.upsets import Scenario
+
+logger = logging.getLogger(__name__)
+
+TICK = 0.1
+FLUSH = 5.0
+DRAIN = 10.0
+BEHIND = 5.0
+
+
+class Feed(Protocol):
+    """One device or server of the park."""
+
+    async def start(self) -> None:
+        """Listen, if it is a server."""
+
+    async def sample(self, now: int) -> None:
+        """Sample and send what is due at ``now`` (ms UTC)."""
+
+    async def close(self) -> None:
+        """Stop cleanly."""
+
+
+def device_password(seed: int, device: str) -> str:
+    """Return the password of a simulated device: made from the seed, good only on loopback for a demonstration."""
+    import hashlib
+
+    return hashlib.blake2b(f"anlan-sim {seed} {device}".encode(), digest_size=12).hexdigest()
+
+
+def station_password(seed: int) -> str:
+    """Return the 6-digit password of the HJ 212 stations."""
+    return f"{int(device_password(seed, 'hj212'), 16) % 1_000_000:06d}"
+
+
+class Devices:
+    """All feeds of a park, and the tasks that keep their connections."""
+
+    def __init__(self, park: Park, ports: Ports, seed: int, journal: Journal, start: int) -> None:
+        points = park.points
+        names = {kind: list(dict.fromkeys(p.device for p in points if p.connector == kind)) for kind in (catalogue.GAS, catalogue.ENVIRONMENT)}  # noqa: E501  # one table
+        nodes = dict.fromkeys(p.device.partition("/")[0] for p in points if p.connector == catalogue.EDGE)
+        self.opcua = OpcUaFeed(park, ports.opcua, journal, start=start)
+        self.modbus = [
+            ModbusFeed(park, name, port, journal, start=start)
+            for name, port in ((catalogue.TANKS, ports.tank_plc), (catalogue.UTILITY, ports.utility_plc), (catalogue.ASU, ports.asu_plc))  # noqa: E501  # one table
+        ]
+        self.panels = [
+            SenmlFeed(park, name, ports.mqtt_gas, device_password(seed, name), journal, start=start) for name in names[catalogue.GAS]  # noqa: E501  # one list
+        ]
+        self.nodes = [
+            SparkplugFeed(park, name, ports.mqtt_edge, device_password(seed, f"edge-{name}"), journal, _now_ms, start=start)
+            for name in nodes
+        ]
+        self.stations = [
+            Hj212Feed(park, name, ports.hj212, station_password(seed), journal, start=start)
+            for name in names[catalogue.ENVIRONMENT]
+        ]
+        self.feeds: list[Feed] = [self.opcua, *self.modbus, *self.panels, *self.nodes, *self.stations]
+
+    def connections(self) -> list[Coroutine[Any, Any, None]]:
+        """Return the loops that keep the devices connected to Anlan's listeners."""
+        lines = [*(panel.mqtt.run() for panel in self.panels), *(node.mqtt.run() for node in self.nodes)]
+        return [*lines, *(station.run() for station in self.stations)]
+
+    def unacknowledged(self) -> dict[str, int]:
+        """Return, per connector, messages that wait for an acknowledgement."""
+        return {
+            catalogue.GAS: sum(panel.mqtt.unacknowledged for panel in self.panels),
+            catalogue.ENVIRONMENT: sum(station.unacknowledged for station in self.stations),
+        }
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+async def run_park(
+    ports: Ports,
+    seed: int = 1,
+    speed: float = 1.0,
+    journal_dir: Path = Path("journal"),
+    stop: asyncio.Event | None = None,
+    ready: asyncio.Event | None = None,
+    *,
+    scenario: Scenario | None = None,
+) -> dict[str, Any]:
+    """Run the park until ``stop``; then stop sampling, wait for outstanding acknowledgements, close.
+
+    Args:
+        ports: loopback ports. seed: same seed, same plant. speed: plant seconds a wall second, 1…60.
+        journal_dir: where the account of what was sent goes.
+        stop: ends the run. ready: set once every server listens.
+        scenario: what goes wrong; default is the demonstration.
+
+    Returns:
+        The journal's totals and what is still unacknowledged.
+    """
+    stop = stop or asyncio.Event()
+    park = Park(seed, speed=speed, scenario=scenario)
+    journal = Journal(Path(journal_dir), park.points)
+    devices = Devices(park, ports, seed, journal, _now_ms())
+    for feed in devices.feeds:
+        await feed.start()
+    tasks = [asyncio.ensure_future(loop) for loop in devices.connections()]
+    if ready is not None:
+        ready.set()
+    logger.info("park of %d points runs, seed %d, speed %g", len(park.points), seed, speed)
+    try:
+        await _live(park, devices, journal, stop)
+        await _drain(devices)
+    finally:
+        for feed in devices.feeds:
+            with suppress(OSError):
+                await feed.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        journal.pending = devices.unacknowledged()
+        journal.flush()
+    return {"connectors": journal.totals, "pending": journal.pending}
+
+
+async def _live(park: Park, devices: Devices, journal: Journal, stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    plant_zero, flushed = park.time, began
+    while not stop.is_set():
+        moment = loop.time()
+        target = plant_zero + (moment - began) * park.speed
+        if target - park.time > BEHIND * park.speed:
+            logger.warning("the plant is %.1f s behind; skipping ahead", (target - park.time) / park.speed)
+            plant_zero, began = park.time, moment
+            target = park.time
+        while park.time + park.dt <= target + 1e-9:
+            park.step()
+        now = _now_ms()
+        for feed in devices.feeds:
+            await feed.sample(now)
+        if moment - flushed >= FLUSH:
+            flushed = moment
+            journal.pending = devices.unacknowledged()
+            journal.flush()
+        pause = TICK - (loop.time() - moment)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), max(pause, 0.001))
+
+
+async def _drain(devices: Devices) -> None:
+    deadline = asyncio.get_running_loop().time() + DRAIN
+    while any(devices.unacknowledged().values()) and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(0.05)
