@@ -240,7 +240,8 @@ _decoder = msgspec.json.Decoder(Plant)
 
 def encode_plant(plant: Plant) -> bytes:
     """Return the canonical JSON of a compiled plant."""
-    return _encoder.encode(plant)
+    # The deterministic encoder takes only text keys, and the states of a discrete point are numbered.
+    return _encoder.encode(msgspec.to_builtins(plant, str_keys=True))
 
 
 def decode_plant(message: bytes) -> Plant:
