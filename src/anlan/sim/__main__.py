@@ -9,14 +9,20 @@ import logging
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from anlan.core.errors import AnlanError
 from anlan.sim.ports import Ports
 from anlan.sim.service import run_park
 
 
-async def serve(ports: Ports, seed: int, speed: float, journal: Path) -> None:
-    """Run the park until SIGINT or SIGTERM; print one JSON line when ready and one with the totals at the end."""
+async def serve(
+    ports: Ports, seed: int, speed: float, journal: Path, *, seconds: float = 0, quiet: bool = False
+) -> dict[str, Any]:
+    """Run the park until SIGINT or SIGTERM, or for ``seconds``; return the totals.
+
+    Unless ``quiet`` one JSON line says when every server listens.
+    """
     stop, ready = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -24,12 +30,13 @@ async def serve(ports: Ports, seed: int, speed: float, journal: Path) -> None:
     running = asyncio.ensure_future(run_park(ports, seed, speed, journal, stop, ready))
     waiting = asyncio.ensure_future(ready.wait())
     await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    if ready.is_set():
+    if seconds:
+        loop.call_later(seconds, stop.set)
+    if ready.is_set() and not quiet:
         sys.stdout.write(json.dumps({"ready": True, "ports": json.loads(ports.to_json())}) + "\n")
         sys.stdout.flush()
     waiting.cancel()
-    totals = await running
-    sys.stdout.write(json.dumps(totals) + "\n")
+    return await running
 
 
 def main() -> None:
@@ -43,7 +50,8 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING)
     try:
         ports = Ports.from_json(given.ports)
-        asyncio.run(serve(ports, given.seed, given.speed, given.journal))
+        totals = asyncio.run(serve(ports, given.seed, given.speed, given.journal))
+        sys.stdout.write(json.dumps(totals) + "\n")
     except AnlanError as error:
         parser.error(str(error))
 

@@ -111,7 +111,9 @@ def _grid(x: float, y: float, dx: float, dy: float, columns: int) -> Iterator[tu
 
 
 def _tanks() -> Iterator[Item]:
-    def tank(area: str, prefix: str, numbers: range, zh: str, en: str, place: Iterator[tuple[float, float]], **more: object) -> Iterator[Item]:  # noqa: E501  # one signature
+    def tank(
+        area: str, prefix: str, numbers: range, zh: str, en: str, place: Iterator[tuple[float, float]], **more: object
+    ) -> Iterator[Item]:  # one signature
         connector = str(more.pop("connector"))
         kind = str(more.pop("kind", "pressurised-tank"))
         substance = str(more.pop("substance"))
@@ -121,20 +123,119 @@ def _tanks() -> Iterator[Item]:
             x, y = next(place)
             parameters = base | {"fill": base.get("fill", 62.0) + (step * 37 % 11) * 1.3 - 5}
             name = f"{prefix}-{number}"
-            yield Item(area, name.lower(), kind, f"{zh} {name}", f"{en} {name}", x, y, connector, size, parameters, substance)  # noqa: E501  # one record
+            yield Item(
+                area, name.lower(), kind, f"{zh} {name}", f"{en} {name}", x, y, connector, size, parameters, substance
+            )  # one record
 
     sphere = {"sphere": 1, "volume": 1500, "blanket": 0.02, "chill": 60000, "heat_loss": 900, "flutter": 0.3}
-    yield from tank("haian/ammonia-farm", "T", range(401, 407), "液氨球罐", "Ammonia sphere", _grid(85, 915, 90, 120, 3), connector=TANKS, substance="ammonia", storage=18, design=1.4, relief=1.3, throughput=3, **sphere)  # noqa: E501  # one record
-    yield from tank("haian/lpg-farm", "V", range(501, 507), "LPG 球罐", "LPG sphere", _grid(440, 915, 92, 120, 3), connector=TANKS, substance="lpg", storage=20, design=1.55, relief=1.45, throughput=3, **sphere)  # noqa: E501  # one record
+    yield from tank(
+        "haian/ammonia-farm",
+        "T",
+        range(401, 407),
+        "液氨球罐",
+        "Ammonia sphere",
+        _grid(85, 915, 90, 120, 3),
+        connector=TANKS,
+        substance="ammonia",
+        storage=18,
+        design=1.4,
+        relief=1.3,
+        throughput=3,
+        **sphere,
+    )  # one record
+    yield from tank(
+        "haian/lpg-farm",
+        "V",
+        range(501, 507),
+        "LPG 球罐",
+        "LPG sphere",
+        _grid(440, 915, 92, 120, 3),
+        connector=TANKS,
+        substance="lpg",
+        storage=20,
+        design=1.55,
+        relief=1.45,
+        throughput=3,
+        **sphere,
+    )  # one record
     drum = sphere | {"sphere": 0, "volume": 75, "chill": 8000, "heat_loss": 220}
-    yield from tank("donglan/chlorine", "V", range(111, 115), "液氯储槽", "Chlorine drum", _grid(345, 600, 85, 80, 2), connector=DCS, substance="chlorine", storage=8, design=0.95, relief=0.9, throughput=0.6, size=10, **drum)  # noqa: E501  # one record
+    yield from tank(
+        "donglan/chlorine",
+        "V",
+        range(111, 115),
+        "液氯储槽",
+        "Chlorine drum",
+        _grid(345, 600, 85, 80, 2),
+        connector=DCS,
+        substance="chlorine",
+        storage=8,
+        design=0.95,
+        relief=0.9,
+        throughput=0.6,
+        size=10,
+        **drum,
+    )  # one record
     bullet = sphere | {"volume": 400, "blanket": 0.25, "chill": 25000, "heat_loss": 400, "flutter": 0.5}
-    yield from tank("donglan/eo", "V", range(211, 213), "环氧乙烷球罐", "Ethylene oxide sphere", _grid(560, 615, 80, 60, 2), connector=DCS, substance="ethylene-oxide", storage=4, design=0.6, relief=0.55, throughput=1.2, size=14, **bullet)  # noqa: E501  # one record
+    yield from tank(
+        "donglan/eo",
+        "V",
+        range(211, 213),
+        "环氧乙烷球罐",
+        "Ethylene oxide sphere",
+        _grid(560, 615, 80, 60, 2),
+        connector=DCS,
+        substance="ethylene-oxide",
+        storage=4,
+        design=0.6,
+        relief=0.55,
+        throughput=1.2,
+        size=14,
+        **bullet,
+    )  # one record
     cold = sphere | {"volume": 1000, "chill": 80000, "heat_loss": 300}
-    yield from tank("donglan/eo", "V", range(221, 223), "乙烯球罐", "Ethylene sphere", _grid(720, 615, 45, 60, 2), connector=DCS, substance="ethylene", storage=-30, design=2.9, relief=2.75, throughput=2, size=16, **cold)  # noqa: E501  # one record
+    yield from tank(
+        "donglan/eo",
+        "V",
+        range(221, 223),
+        "乙烯球罐",
+        "Ethylene sphere",
+        _grid(720, 615, 45, 60, 2),
+        connector=DCS,
+        substance="ethylene",
+        storage=-30,
+        design=2.9,
+        relief=2.75,
+        throughput=2,
+        size=16,
+        **cold,
+    )  # one record
     flask = sphere | {"sphere": 0, "volume": 200, "chill": 20000, "heat_loss": 60, "blanket": 0.3}
-    yield from tank("gangneng/air-separation", "V", range(711, 713), "液氧贮槽", "Liquid oxygen tank", _grid(1100, 270, 40, 40, 2), connector=ASU, substance="oxygen", storage=-182.5, design=0.8, relief=0.7, throughput=0.5, size=12, **flask)  # noqa: E501  # one record
-    flat = {"kind": "atmospheric-tank", "sphere": 0, "design": 0.1, "relief": 0.09, "blanket": 0.001, "chill": 0, "heat_loss": 80, "flutter": 0.05}  # noqa: E501  # one record
+    yield from tank(
+        "gangneng/air-separation",
+        "V",
+        range(711, 713),
+        "液氧贮槽",
+        "Liquid oxygen tank",
+        _grid(1100, 270, 40, 40, 2),
+        connector=ASU,
+        substance="oxygen",
+        storage=-182.5,
+        design=0.8,
+        relief=0.7,
+        throughput=0.5,
+        size=12,
+        **flask,
+    )  # one record
+    flat = {
+        "kind": "atmospheric-tank",
+        "sphere": 0,
+        "design": 0.1,
+        "relief": 0.09,
+        "blanket": 0.001,
+        "chill": 0,
+        "heat_loss": 80,
+        "flutter": 0.05,
+    }  # one record
     for prefix, numbers, zh, en, substance, storage, volume in (
         ("T", range(311, 315), "烧碱罐", "Caustic tank", "caustic", 45, 2000),
         ("T", range(321, 323), "盐酸罐", "Acid tank", "hydrochloric-acid", 25, 500),
@@ -142,9 +243,50 @@ def _tanks() -> Iterator[Item]:
         ("T", range(341, 343), "盐水罐", "Brine tank", "brine", 60, 2500),
     ):
         place = _grid(1140, 625 - (numbers.start - 311) * 8, 52, 62, 4)
-        yield from tank("donglan/tank-farm", prefix, numbers, zh, en, place, connector=DCS, substance=substance, storage=storage, volume=volume, throughput=4, **flat)  # noqa: E501  # one record
-    yield from tank("gangneng/wastewater", "T", range(801, 807), "污水池", "Effluent basin", _grid(640, 285, 70, 70, 3), connector=UTILITY, substance="water", storage=24, volume=3000, throughput=20, fill=55, size=30, **flat)  # noqa: E501  # one record
-    yield from tank("gangneng/boiler", "T", range(901, 903), "除盐水箱", "Demineralised water tank", _grid(60, 60, 60, 60, 2), connector=UTILITY, substance="water", storage=30, volume=800, throughput=25, **flat)  # noqa: E501  # one record
+        yield from tank(
+            "donglan/tank-farm",
+            prefix,
+            numbers,
+            zh,
+            en,
+            place,
+            connector=DCS,
+            substance=substance,
+            storage=storage,
+            volume=volume,
+            throughput=4,
+            **flat,
+        )  # one record
+    yield from tank(
+        "gangneng/wastewater",
+        "T",
+        range(801, 807),
+        "污水池",
+        "Effluent basin",
+        _grid(640, 285, 70, 70, 3),
+        connector=UTILITY,
+        substance="water",
+        storage=24,
+        volume=3000,
+        throughput=20,
+        fill=55,
+        size=30,
+        **flat,
+    )  # one record
+    yield from tank(
+        "gangneng/boiler",
+        "T",
+        range(901, 903),
+        "除盐水箱",
+        "Demineralised water tank",
+        _grid(60, 60, 60, 60, 2),
+        connector=UTILITY,
+        substance="water",
+        storage=30,
+        volume=800,
+        throughput=25,
+        **flat,
+    )  # one record
 
 
 PUMP_PLACES = (
@@ -206,58 +348,220 @@ def _thermal() -> Iterator[Item]:
     place = _grid(530, 560, 38, 30, 6)
     for number in range(201, 213):
         hot = 95.0 + (number * 13 % 7) * 12
-        parameters = {"hot_inlet": hot, "hot_outlet": 42.0 + number % 5, "hot_flow": 60.0 + number % 4 * 20, "cold_flow": 260.0, "drop": 28.0}  # noqa: E501  # one record
+        parameters = {
+            "hot_inlet": hot,
+            "hot_outlet": 42.0 + number % 5,
+            "hot_flow": 60.0 + number % 4 * 20,
+            "cold_flow": 260.0,
+            "drop": 28.0,
+        }  # one record
         x, y = next(place)
-        yield Item("donglan/eo", f"e-{number}", "exchanger", f"换热器 E-{number}", f"Exchanger E-{number}", x, y, DCS, 6, parameters)  # noqa: E501  # one record
+        yield Item(
+            "donglan/eo",
+            f"e-{number}",
+            "exchanger",
+            f"换热器 E-{number}",
+            f"Exchanger E-{number}",
+            x,
+            y,
+            DCS,
+            6,
+            parameters,
+        )  # one record
     place = _grid(850, 620, 40, 30, 5)
     for number in range(301, 311):
-        parameters = {"hot_inlet": 120.0 + number % 6 * 4, "hot_outlet": 48.0, "hot_flow": 45.0, "cold_flow": 220.0, "drop": 24.0}  # noqa: E501  # one record
+        parameters = {
+            "hot_inlet": 120.0 + number % 6 * 4,
+            "hot_outlet": 48.0,
+            "hot_flow": 45.0,
+            "cold_flow": 220.0,
+            "drop": 24.0,
+        }  # one record
         x, y = next(place)
-        yield Item("donglan/ethoxylation", f"e-{number}", "exchanger", f"换热器 E-{number}", f"Exchanger E-{number}", x, y, DCS, 6, parameters)  # noqa: E501  # one record
+        yield Item(
+            "donglan/ethoxylation",
+            f"e-{number}",
+            "exchanger",
+            f"换热器 E-{number}",
+            f"Exchanger E-{number}",
+            x,
+            y,
+            DCS,
+            6,
+            parameters,
+        )  # one record
     place = _grid(850, 540, 52, 48, 4)
     for number in range(301, 309):
         parameters = {"target": 128.0 + number % 4 * 6, "pressure": 0.42, "feed": 6.0, "coolant": 60.0, "current": 62.0}
         x, y = next(place)
-        yield Item("donglan/ethoxylation", f"r-{number}", "reactor", f"乙氧基化反应器 R-{number}", f"Ethoxylation reactor R-{number}", x, y, DCS, 10, parameters, "ethylene-oxide")  # noqa: E501  # one record
+        yield Item(
+            "donglan/ethoxylation",
+            f"r-{number}",
+            "reactor",
+            f"乙氧基化反应器 R-{number}",
+            f"Ethoxylation reactor R-{number}",
+            x,
+            y,
+            DCS,
+            10,
+            parameters,
+            "ethylene-oxide",
+        )  # one record
     for number, x in ((201, 560), (202, 610)):
         parameters = {"target": 232.0, "pressure": 1.9, "feed": 30.0, "coolant": 120.0, "current": 80.0}
-        yield Item("donglan/eo", f"r-{number}", "reactor", f"EO 反应器 R-{number}", f"EO reactor R-{number}", x, 480, DCS, 14, parameters, "ethylene")  # noqa: E501  # one record
-    for number, area, x, y in ((210, "eo", 660, 440), (220, "eo", 700, 440), (230, "eo", 740, 440), (310, "ethoxylation", 1040, 440)):  # noqa: E501  # one record
+        yield Item(
+            "donglan/eo",
+            f"r-{number}",
+            "reactor",
+            f"EO 反应器 R-{number}",
+            f"EO reactor R-{number}",
+            x,
+            480,
+            DCS,
+            14,
+            parameters,
+            "ethylene",
+        )  # one record
+    for number, area, x, y in (
+        (210, "eo", 660, 440),
+        (220, "eo", 700, 440),
+        (230, "eo", 740, 440),
+        (310, "ethoxylation", 1040, 440),
+    ):  # one record
         yield Item(f"donglan/{area}", f"c-{number}", "column", f"精馏塔 C-{number}", f"Column C-{number}", x, y, DCS, 7)
     for number, x in ((701, 1040), (702, 1075)):
-        yield Item("gangneng/air-separation", f"c-{number}", "column", f"精馏塔 C-{number}", f"Column C-{number}", x, 150, ASU, 8)  # noqa: E501  # one record
+        yield Item(
+            "gangneng/air-separation",
+            f"c-{number}",
+            "column",
+            f"精馏塔 C-{number}",
+            f"Column C-{number}",
+            x,
+            150,
+            ASU,
+            8,
+        )  # one record
     for number in range(1, 4):
         parameters = {"steam": 75.0, "pressure": 3.9, "superheat": 450.0}
-        yield Item("gangneng/boiler", f"b-{number}", "boiler", f"锅炉 {number}#", f"Boiler {number}", 60 + number * 60, 250, UTILITY, 30, parameters)  # noqa: E501  # one record
+        yield Item(
+            "gangneng/boiler",
+            f"b-{number}",
+            "boiler",
+            f"锅炉 {number}#",
+            f"Boiler {number}",
+            60 + number * 60,
+            250,
+            UTILITY,
+            30,
+            parameters,
+        )  # one record
 
 
 def _rest() -> Iterator[Item]:
     for number in range(1, 9):
         x, y = 50 + (number - 1) % 4 * 52, 600 - (number - 1) // 4 * 60
-        yield Item("donglan/electrolysis", f"el-{number}", "electrolyser", f"电解槽 {number}#", f"Electrolyser {number}", x, y, DCS, 22, {"current": 13.5 + number % 3 * 0.3})  # noqa: E501  # one record
+        yield Item(
+            "donglan/electrolysis",
+            f"el-{number}",
+            "electrolyser",
+            f"电解槽 {number}#",
+            f"Electrolyser {number}",
+            x,
+            y,
+            DCS,
+            22,
+            {"current": 13.5 + number % 3 * 0.3},
+        )  # one record
     for number in range(1, 7):
-        yield Item("gangneng/cooling-water", f"ct-{number}", "cooling-tower", f"冷却塔 {number}#", f"Cooling tower {number}", 350 + (number - 1) % 3 * 72, 270 - (number - 1) // 3 * 80, UTILITY, 36)  # noqa: E501  # one record
-    yield Item("gangneng/cooling-water", "header", "water-header", "循环水总管", "Cooling water header", 530, 120, UTILITY)
+        yield Item(
+            "gangneng/cooling-water",
+            f"ct-{number}",
+            "cooling-tower",
+            f"冷却塔 {number}#",
+            f"Cooling tower {number}",
+            350 + (number - 1) % 3 * 72,
+            270 - (number - 1) // 3 * 80,
+            UTILITY,
+            36,
+        )  # one record
+    yield Item(
+        "gangneng/cooling-water", "header", "water-header", "循环水总管", "Cooling water header", 530, 120, UTILITY
+    )
     for number, zh in enumerate(("进水", "生化", "出水"), start=1):
-        yield Item("gangneng/wastewater", f"aq-{number}", "effluent", f"水质仪表 {zh}", f"Water analyser {number}", 640 + number * 50, 120, UTILITY, 5)  # noqa: E501  # one record
+        yield Item(
+            "gangneng/wastewater",
+            f"aq-{number}",
+            "effluent",
+            f"水质仪表 {zh}",
+            f"Water analyser {number}",
+            640 + number * 50,
+            120,
+            UTILITY,
+            5,
+        )  # one record
     for number in range(1, 15):
         x, y = 1230 + (number - 1) % 7 * 19, 240 - (number - 1) // 7 * 110
         parameters = {"voltage": 10.4 if number > 2 else 35.2, "rated": 400.0 + number % 5 * 120}
-        yield Item("gangneng/substation", f"f-{number:02d}", "feeder", f"馈线 F{number:02d}", f"Feeder F{number:02d}", x, y, ASU, 9, parameters)  # noqa: E501  # one record
+        yield Item(
+            "gangneng/substation",
+            f"f-{number:02d}",
+            "feeder",
+            f"馈线 F{number:02d}",
+            f"Feeder F{number:02d}",
+            x,
+            y,
+            ASU,
+            9,
+            parameters,
+        )  # one record
     for number in range(1, 9):
         x, y = 1000 + (number - 1) % 4 * 55, 900 - (number - 1) // 4 * 120
         gas = "ammonia" if number <= 4 else "lpg"
-        yield Item("haian/loading", f"bay-{number}", "loading-bay", f"鹤位 {number}#", f"Loading bay {number}", x, y, TANKS, 14, {}, gas)  # noqa: E501  # one record
+        yield Item(
+            "haian/loading",
+            f"bay-{number}",
+            "loading-bay",
+            f"鹤位 {number}#",
+            f"Loading bay {number}",
+            x,
+            y,
+            TANKS,
+            14,
+            {},
+            gas,
+        )  # one record
     for number, (area, x, y) in enumerate((("haian/control", 1480, 780), ("gangneng/environment", 1430, 60)), start=1):
-        yield Item(area, f"ws-{number}", "weather-station", f"气象站 {number}#", f"Weather station {number}", x, y, GAS, 4)
+        yield Item(
+            area, f"ws-{number}", "weather-station", f"气象站 {number}#", f"Weather station {number}", x, y, GAS, 4
+        )
     for number, (x, y) in enumerate(((1480, 200), (1540, 200)), start=1):
-        yield Item("gangneng/environment", f"air-{number}", "air-station", f"空气站 {number}#", f"Air station {number}", x, y, ENVIRONMENT, 6)  # noqa: E501  # one record
+        yield Item(
+            "gangneng/environment",
+            f"air-{number}",
+            "air-station",
+            f"空气站 {number}#",
+            f"Air station {number}",
+            x,
+            y,
+            ENVIRONMENT,
+            6,
+        )  # one record
     yield Item("gangneng/boiler", "stack-1", "stack", "烟囱 1#", "Stack 1", 255, 250, ENVIRONMENT, 8)
     yield Item("gangneng/wastewater", "outfall-1", "outfall", "总排口 1#", "Outfall 1", 860, 50, ENVIRONMENT, 6)
     for area in AREAS:
         x = sum(corner[0] for corner in area.plot[:-1]) / (len(area.plot) - 1)
         y = min(corner[1] for corner in area.plot) + 16
-        yield Item(area.path, "fire-panel", "control-room", f"{area.name}消防与人员", f"{area.name_en}: fire panel and people", x, y, GAS, 6)  # noqa: E501  # one record
+        yield Item(
+            area.path,
+            "fire-panel",
+            "control-room",
+            f"{area.name}消防与人员",
+            f"{area.name_en}: fire panel and people",
+            x,
+            y,
+            GAS,
+            6,
+        )  # one record
 
 
 def items() -> tuple[Item, ...]:
@@ -287,7 +591,13 @@ def _watch(item: Item) -> tuple[str, int]:
         gas = "ethylene" if item.id.startswith(("v-22", "k-", "r-")) else "ethylene-oxide"
         return gas, 2
     if item.area == "donglan/electrolysis":
-        return ("hydrogen", 2) if item.kind == "compressor" else ("chlorine", 1) if item.kind == "electrolyser" else ("", 0)
+        return (
+            ("hydrogen", 2)
+            if item.kind == "compressor"
+            else ("chlorine", 1)
+            if item.kind == "electrolyser"
+            else ("", 0)
+        )
     gas, count = _GASES.get(item.area, ("", 0))
     return (gas or item.substance), count
 

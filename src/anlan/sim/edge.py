@@ -25,7 +25,15 @@ class SparkplugFeed:
     """
 
     def __init__(
-        self, park: Park, node: str, port: int, password: str, journal: Journal, clock: Callable[[], int], *, start: int = 0
+        self,
+        park: Park,
+        node: str,
+        port: int,
+        password: str,
+        journal: Journal,
+        clock: Callable[[], int],
+        *,
+        start: int = 0,
     ) -> None:
         self.park, self.node, self.journal, self.clock = park, node, journal, clock
         self.connector = catalogue.EDGE

@@ -77,7 +77,9 @@ class Hj212Feed:
         self.connector = catalogue.ENVIRONMENT
         points = [point for point in park.points if point.connector == self.connector and point.device == station]
         self.instant = [point for point in points if point.tag.endswith("-Rtd")]
-        self.minute = {point.tag.rpartition("/")[2].removesuffix("-Avg"): point for point in points if point.tag.endswith("-Avg")}
+        self.minute = {
+            point.tag.rpartition("/")[2].removesuffix("-Avg"): point for point in points if point.tag.endswith("-Avg")
+        }
         kind = self.instant[0].unit_path.rpartition("/")[2].partition("-")[0]
         self.system = SYSTEM[kind]
         self.schedule = Schedule(self.instant, start=start)
@@ -138,7 +140,10 @@ class Hj212Feed:
         self._enqueue(now, "2051", self._minute * 60, points, means, ";".join(parts))
 
     def _enqueue(self, now: int, command: str, second: int, points: list[int], values: list[float], body: str) -> None:
-        qn = datetime.fromtimestamp(now / 1000, ZONE).strftime("%Y%m%d%H%M%S") + f"{(now + (command == '2051')) % 1000:03d}"
+        qn = (
+            datetime.fromtimestamp(now / 1000, ZONE).strftime("%Y%m%d%H%M%S")
+            + f"{(now + (command == '2051')) % 1000:03d}"
+        )
         stamp = datetime.fromtimestamp(second, ZONE).strftime("%Y%m%d%H%M%S")
         segment = (
             f"QN={qn};ST={self.system};CN={command};PW={self.password};MN={self.station};Flag=5;"

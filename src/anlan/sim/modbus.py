@@ -55,7 +55,12 @@ class ModbusFeed:
             return [SimData(0, values=list(registers), datatype=DataType.REGISTERS, readonly=True)]
 
         bits = [SimData(0, values=[False] * 16 * len(self.discrete), datatype=DataType.BITS, readonly=True)]
-        blocks = ([SimData(0, values=[False] * 16, datatype=DataType.BITS)], bits, block(self.holding), block(self.input))
+        blocks = (
+            [SimData(0, values=[False] * 16, datatype=DataType.BITS)],
+            bits,
+            block(self.holding),
+            block(self.input),
+        )
         device = SimDevice(UNIT, simdata=blocks, action=self._answer)
         self._server = ModbusTcpServer(device, address=("127.0.0.1", self.port))
         await self._server.serve_forever(background=True)

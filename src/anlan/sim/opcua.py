@@ -38,6 +38,7 @@ class OpcUaFeed:
         self.connector = catalogue.DCS
         self.points = [point for point in park.points if point.connector == self.connector]
         self.schedule = Schedule(self.points, phases=5, start=start)
+        self._start = start
         self.server = Server()
         self._nodes: dict[int, ua.NodeId] = {}
         self._state = np.array([bool(point.states) for point in park.points])
@@ -63,7 +64,7 @@ class OpcUaFeed:
         for result in results:
             result.StatusCode.check()
         self._nodes = {point.index: ua.NodeId(_name(point), 2) for point in self.points}
-        await self._show(np.array([point.index for point in self.points]), 0)
+        await self._show(np.array([point.index for point in self.points]), self._start)
         for point in self.points:
             if point.safety and not point.states:
                 node = server.get_node(self._nodes[point.index])
@@ -88,14 +89,17 @@ class OpcUaFeed:
         write = self.server.iserver.aspace.write_attribute_value
         good, bad = ua.StatusCode(ua.StatusCodes.Good), ua.StatusCode(ua.StatusCodes.BadSensorFailure)
         for row, value, code in zip(rows.tolist(), values.tolist(), quality.tolist(), strict=True):
-            variant = ua.Variant(int(value), ua.VariantType.Int32) if self._state[row] else ua.Variant(value, ua.VariantType.Double)
+            variant = (
+                ua.Variant(int(value), ua.VariantType.Int32)
+                if self._state[row]
+                else ua.Variant(value, ua.VariantType.Double)
+            )
             data = ua.DataValue(variant, StatusCode=bad if code else good, SourceTimestamp=stamp, ServerTimestamp=stamp)
             await write(self._nodes[row], ua.AttributeIds.Value, data)
         self._shown[rows] = values
         self._shown_quality[rows] = quality
-        if now:
-            shown = np.where(quality > 0, np.nan, values)
-            self.journal.record(self.connector, "offered", rows, now * 1000, shown, quality)
+        shown = np.where(quality > 0, np.nan, values)
+        self.journal.record(self.connector, "offered", rows, now * 1000, shown, quality)
 
     def _address_space(self) -> Iterator[ua.AddNodesItem]:
         root = ua.NodeId("DONGLAN", 2)
@@ -153,7 +157,9 @@ def _variable(point: PointSpec, node: ua.NodeId, parent: ua.NodeId) -> Iterator[
     yield item
     if point.states:
         names = [ua.LocalizedText(point.states[key], "zh-CN") for key in sorted(point.states)]
-        yield _property(node, "EnumStrings", ua.Variant(names, ua.VariantType.LocalizedText), ua.ObjectIds.LocalizedText)
+        yield _property(
+            node, "EnumStrings", ua.Variant(names, ua.VariantType.LocalizedText), ua.ObjectIds.LocalizedText
+        )
         return
     span = ua.Variant(ua.Range(point.low, point.high), ua.VariantType.ExtensionObject)
     yield _property(node, "EURange", span, ua.ObjectIds.Range)

@@ -101,7 +101,9 @@ class Park:
         for watch in watches:
             ppm = 24.04e6 / substances[watch.gas]["molar_mass"]  # ppm per kg/m³ at 20 °C
             unit = limits[watch.gas]["unit"]
-            scale.append(ppm if unit == "ppm" else ppm / 1e4 if unit == "%vol" else ppm / 100 / substances[watch.gas]["lel"])
+            scale.append(
+                ppm if unit == "ppm" else ppm / 1e4 if unit == "%vol" else ppm / 100 / substances[watch.gas]["lel"]
+            )
         parameters["scale"] = np.array(scale)
         parameters["x"] = np.array([watch.x for watch in watches])
         parameters["y"] = np.array([watch.y for watch in watches])

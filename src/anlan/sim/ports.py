@@ -52,5 +52,7 @@ class Ports:
             return Ports(**{name: int(port) for name, port in given.items()})
         except (ValueError, TypeError) as error:
             raise InvalidInputError(
-                f"not the park's ports: {error}", where="--ports", fix=f"a JSON object with any of {', '.join(sorted(names))}"
+                f"not the park's ports: {error}",
+                where="--ports",
+                fix=f"a JSON object with any of {', '.join(sorted(names))}",
             ) from error

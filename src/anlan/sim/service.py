@@ -23,6 +23,7 @@ from anlan.sim.modbus import ModbusFeed
 from anlan.sim.opcua import OpcUaFeed
 from anlan.sim.park import Park
 from anlan.sim.ports import Ports
+from anlan.sim.secrets import device_password, station_password
 from anlan.sim.upsets import Scenario
 
 logger = logging.getLogger(__name__)
@@ -46,35 +47,33 @@ class Feed(Protocol):
         """Stop cleanly."""
 
 
-def device_password(seed: int, device: str) -> str:
-    """Return the password of a simulated device: made from the seed, good only on loopback for a demonstration."""
-    import hashlib
-
-    return hashlib.blake2b(f"anlan-sim {seed} {device}".encode(), digest_size=12).hexdigest()
-
-
-def station_password(seed: int) -> str:
-    """Return the 6-digit password of the HJ 212 stations."""
-    return f"{int(device_password(seed, 'hj212'), 16) % 1_000_000:06d}"
-
-
 class Devices:
     """All feeds of a park, and the tasks that keep their connections."""
 
     def __init__(self, park: Park, ports: Ports, seed: int, journal: Journal, start: int) -> None:
         points = park.points
-        names = {kind: list(dict.fromkeys(p.device for p in points if p.connector == kind)) for kind in (catalogue.GAS, catalogue.ENVIRONMENT)}  # noqa: E501  # one table
+        names = {
+            kind: list(dict.fromkeys(p.device for p in points if p.connector == kind))
+            for kind in (catalogue.GAS, catalogue.ENVIRONMENT)
+        }  # one table
         nodes = dict.fromkeys(p.device.partition("/")[0] for p in points if p.connector == catalogue.EDGE)
         self.opcua = OpcUaFeed(park, ports.opcua, journal, start=start)
         self.modbus = [
             ModbusFeed(park, name, port, journal, start=start)
-            for name, port in ((catalogue.TANKS, ports.tank_plc), (catalogue.UTILITY, ports.utility_plc), (catalogue.ASU, ports.asu_plc))  # noqa: E501  # one table
+            for name, port in (
+                (catalogue.TANKS, ports.tank_plc),
+                (catalogue.UTILITY, ports.utility_plc),
+                (catalogue.ASU, ports.asu_plc),
+            )  # one table
         ]
         self.panels = [
-            SenmlFeed(park, name, ports.mqtt_gas, device_password(seed, name), journal, start=start) for name in names[catalogue.GAS]  # noqa: E501  # one list
+            SenmlFeed(park, name, ports.mqtt_gas, device_password(seed, name), journal, start=start)
+            for name in names[catalogue.GAS]  # one list
         ]
         self.nodes = [
-            SparkplugFeed(park, name, ports.mqtt_edge, device_password(seed, f"edge-{name}"), journal, _now_ms, start=start)
+            SparkplugFeed(
+                park, name, ports.mqtt_edge, device_password(seed, f"edge-{name}"), journal, _now_ms, start=start
+            )
             for name in nodes
         ]
         self.stations = [

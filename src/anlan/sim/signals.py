@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -19,7 +19,7 @@ def table(name: str) -> dict[str, Any]:
     import yaml  # type: ignore[import-untyped]  # ships no types
 
     text = files("anlan.sim").joinpath("data", f"{name}.yaml").read_text(encoding="utf-8")
-    loaded: dict[str, Any] = yaml.load(text, Loader=yaml.CSafeLoader)  # noqa: S506  # a safe loader
+    loaded: dict[str, Any] = yaml.load(text, Loader=yaml.CSafeLoader)  # a safe loader
     return loaded
 
 
@@ -34,7 +34,8 @@ class PointSpec:
         wander: mean, standard deviation, time constant s; constant when the deviation is 0.
         noise, step: transmitter noise and resolution. low, high: span. period: s between samples.
         connector, device: who reads it; ``device`` is the MQTT device, Sparkplug node or HJ 212 station.
-        tag: in the connector's syntax.
+        tag: in the connector's syntax. instrument: its tag on the drawings.
+        stale: s without a sample until it counts as stale; 0 leaves it to the node's default.
         alarms: alarm templates by kind, limits still in terms of ``parameters``.
     """
 
@@ -63,6 +64,8 @@ class PointSpec:
     y: float
     parameters: dict[str, float]
     alarms: dict[str, dict[str, Any]] = field(default_factory=dict)
+    stale: float = 0.0
+    instrument: str = ""
 
 
 class _Tags:
@@ -94,7 +97,7 @@ def _device(item: Item, row: dict[str, Any]) -> str:
             return "gangneng"
         return f"{enterprise}/{'pumps' if item.kind == 'pump' else 'compressors'}"
     if item.connector == catalogue.GAS:
-        return str(row["node"]) if row["node"] == "weather" else f"fire-{enterprise}"
+        return f"weather-{item.id.rpartition('-')[2]}" if row["node"] == "weather" else f"fire-{enterprise}"
     if item.connector == catalogue.ENVIRONMENT:
         return station_number(item.id)
     return item.connector
@@ -124,7 +127,11 @@ def _rows(item: Item, groups: dict[str, list[Item]], specs: list[PointSpec], tag
     groups[group].append(item)
     for place, row in enumerate(template["points"]):
         device = _device(item, row)
-        extra = {f"{alarm['kind']}.{alarm['name']}": alarm for alarm in template.get("unit-alarms", ()) if alarm["point"] == row["id"]}  # noqa: E501  # one filter
+        extra = {
+            f"{alarm['kind']}.{alarm['name']}": alarm
+            for alarm in template.get("unit-alarms", ())
+            if alarm["point"] == row["id"]
+        }  # one filter
         mean, sigma, tau = row.get("wander", (float(row.get("fixed", 0.0)), 0.0, 1.0))
         low, high = row.get("range", (0, max((*row.get("states", {}), 1))))
         fast = row.get("fast", False) and item.connector == catalogue.EDGE
@@ -133,31 +140,71 @@ def _rows(item: Item, groups: dict[str, list[Item]], specs: list[PointSpec], tag
             period = 1.0
         specs.append(
             PointSpec(
-                index=len(specs), path=f"{item.path}/{row['id']}", unit_path=item.path, id=row["id"],
-                kind=row["kind"], unit=row.get("unit", ""), name=row["zh"], name_en=row["en"],
-                equipment=item.id.upper(), source=(group, row["q"], row_number) if "q" in row else (),
-                wander=(float(mean), float(sigma), float(tau)), noise=float(row.get("noise", 0)),
-                step=float(row.get("step", 1)), low=float(low), high=float(high), period=period,
-                safety=row.get("safety", False), states=row.get("states", {}), connector=item.connector,
-                device=device, tag=_tag(tags, item, row, device), x=item.x + 0.8 * (place % 4), y=item.y - 0.8 * (place // 4),
-                parameters=item.parameters, alarms={**row.get("alarms", {}), **extra},
+                index=len(specs),
+                path=f"{item.path}/{row['id']}",
+                unit_path=item.path,
+                id=row["id"],
+                kind=row["kind"],
+                unit=row.get("unit", ""),
+                name=row["zh"],
+                name_en=row["en"],
+                equipment=item.id.upper(),
+                source=(group, row["q"], row_number) if "q" in row else (),
+                wander=(float(mean), float(sigma), float(tau)),
+                noise=float(row.get("noise", 0)),
+                step=float(row.get("step", 1)),
+                low=float(low),
+                high=float(high),
+                period=period,
+                safety=row.get("safety", False),
+                states=row.get("states", {}),
+                connector=item.connector,
+                device=device,
+                tag=_tag(tags, item, row, device),
+                x=item.x + 0.8 * (place % 4),
+                y=item.y - 0.8 * (place // 4),
+                parameters=item.parameters,
+                alarms={**row.get("alarms", {}), **extra},
+                stale=float(row.get("stale", 0)),
+                instrument=f"{_LETTERS.get(row['kind'], 'X')}-{item.id.upper()}",
             )  # fmt: skip
         )
+        if item.connector == catalogue.ENVIRONMENT:
+            specs.append(_minute_mean(specs[-1], len(specs)))
+
+
+# First letters of the tags on the drawings (GB/T 2625 / ISA-5.1).
+_LETTERS = {
+    "pressure": "PT", "temperature": "TT", "level": "LT", "flow": "FT", "speed": "ST", "vibration": "VT", "current": "IT",
+    "voltage": "ET", "power": "JT", "valve-position": "ZT", "differential-pressure": "PDT", "state": "XS", "weight": "WT",
+    "concentration": "AT", "ph": "AT", "oxygen": "AT", "conductivity": "AT",
+}  # fmt: skip
+
+
+def _minute_mean(point: PointSpec, index: int) -> PointSpec:
+    """Return the point of a station's minute mean (HJ 212 command 2051)."""
+    return replace(
+        point, index=index, path=f"{point.path}-avg", id=f"{point.id}-avg", name=f"{point.name}分钟均值",
+        name_en=f"{point.name_en}, minute mean", wander=(point.wander[0], 0.0, 1.0), noise=0.0, period=60.0,
+        tag=point.tag.replace("-Rtd", "-Avg"), alarms={},
+    )  # fmt: skip
 
 
 def _detector(watch: Watch, number: int, specs: list[PointSpec]) -> PointSpec:
     limit = table("limits")[watch.gas]
-    short = {"hydrogen-sulphide": "h2s", "ethylene-oxide": "eo", "ammonia": "nh3", "chlorine": "cl2"}.get(watch.gas, watch.gas)
+    short = {"hydrogen-sulphide": "h2s", "ethylene-oxide": "eo", "ammonia": "nh3", "chlorine": "cl2"}.get(
+        watch.gas, watch.gas
+    )
     name = f"{short}-{watch.number}"
     unit = watch.unit.rpartition("/")
     area = unit[0].rpartition("/")[2]
     return PointSpec(
         index=len(specs), path=f"{watch.unit}/{name}", unit_path=watch.unit, id=name, kind=limit["kind"],
         unit=limit["unit"], name=f"{limit['zh']} {watch.number}", name_en=f"{limit['en']} {watch.number}",
-        equipment=f"GT-{number + 1001}", source=("detectors", "reading", number), wander=(0.0, 0.0, 1.0),
+        equipment="", source=("detectors", "reading", number), wander=(0.0, 0.0, 1.0),
         noise=limit["noise"], step=limit["step"], low=0.0, high=float(limit["high"]), period=1.0, safety=True,
         states={}, connector=catalogue.GAS, device=watch.device, tag=f"senml:{watch.device}/{area}-{unit[2]}/{name}",
-        x=watch.x, y=watch.y, parameters={}, alarms=_gas_alarms(limit),
+        x=watch.x, y=watch.y, parameters={}, alarms=_gas_alarms(limit), stale=20.0, instrument=f"GT-{number + 1001}",
     )  # fmt: skip
 
 
@@ -169,10 +216,22 @@ def _gas_alarms(limit: dict[str, Any]) -> dict[str, dict[str, Any]]:
     first = {"limit": limit["H"], "deadband": 0.03 * span, "delay": 0, "grade": "major", "act": 300, "source": source}
     alarms = {"H": first | texts | {"action": "佩戴防护现场确认，查找泄漏点，撤离无关人员"}}
     if "HH" in limit:
-        second = {"limit": limit["HH"], "deadband": 0.03 * span, "delay": 0, "grade": "catastrophic", "act": 180, "source": source}
+        second = {
+            "limit": limit["HH"],
+            "deadband": 0.03 * span,
+            "delay": 0,
+            "grade": "catastrophic",
+            "act": 180,
+            "source": source,
+        }
         alarms["HH"] = second | texts | {"action": "撤离，切断泄漏源，启动应急预案与喷淋"}
     if "L" in limit:
-        alarms["L"] = first | {"limit": limit["L"], "cause": "氮气泄漏置换氧气", "effect": "人员窒息", "action": "撤离，强制通风"}
+        alarms["L"] = first | {
+            "limit": limit["L"],
+            "cause": "氮气泄漏置换氧气",
+            "effect": "人员窒息",
+            "action": "撤离，强制通风",
+        }
     return alarms
 
 

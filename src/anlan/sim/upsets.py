@@ -153,8 +153,8 @@ OPENING = (
     Upset("high-level", "donglan/tank-farm/t-322", 2, 60, 14.0),
     Upset("cooling-loss", "donglan/ethoxylation/r-302", 6, 150, 0.95),
     Upset("valve-stick", "donglan/eo/e-205", 6, 110, 6.0),
-    Upset("silence", "gds-loading", 8, 55),
-    Upset("fail", "donglan/eo/c-210/temperature-top", 9, 60),
+    Upset("silence", "weather-2", 8, 55),
+    Upset("fail", "donglan/eo/r-201/temperature-2", 9, 60),
     Upset("freeze", "haian/ammonia-farm/t-405/temperature-top", 10, 600),
     Upset("drift", "donglan/chlorine/v-113/cl2-2", 12, 900, 0.9),
     Upset("fouling", "donglan/eo/e-209", 12, 900, 40.0),
@@ -219,7 +219,7 @@ def random_upsets(seed: int, hours: float, first: float = 240.0) -> tuple[Upset,
         (0.15, lambda at: Upset("wear", str(rng.choice(pumps)), at, 300, 4.0)),
         (0.15, lambda at: Upset("pump-trip", str(rng.choice(pumps)), at, 180)),
         (0.10, lambda at: Upset("valve-stick", str(rng.choice(exchangers)), at, 240, 5.0)),
-        (0.10, lambda at: Upset("silence", str(rng.choice(["gds-haian", "gds-gangneng", "weather"])), at, 60)),
+        (0.10, lambda at: Upset("silence", str(rng.choice(["weather-1", "weather-2", "fire-gangneng"])), at, 90)),
     )
     found, at = [], first
     while True:
