@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from anlan.core.errors import InvalidInputError
 from anlan.core.time import duration_us
@@ -63,6 +64,14 @@ class Options:
             return duration_us(value) / 1e6
         except InvalidInputError as error:
             raise self.wrong(name, error.message, error.fix) from error
+
+    def zone(self, default: str) -> ZoneInfo:
+        """Return the zone that the option ``timezone`` names."""
+        name = self.text("timezone", default)
+        try:
+            return ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise self.wrong("timezone", f"{name!r} is no time zone", "a name like Asia/Shanghai") from error
 
     def mapping(self, name: str) -> dict[str, Any]:
         """Return a mapping, empty when the option is missing."""

@@ -12,7 +12,6 @@ import logging
 import time
 from dataclasses import dataclass
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from anlan.core.errors import AnlanError, DecodeError, PermissionDeniedError
 from anlan.core.events import EventType
@@ -93,8 +92,8 @@ class Hj212Connector:
         self._most = options.integer("max_connections", 256, 1, 10_000)
         self._idle = options.seconds("idle_timeout", "10 min")
         self._offline_after = options.seconds("offline_after", "10 min")
-        self._zone = self._read_zone()
-        self._points = {str(tag): context.numbers[path] for path, tag in spec.map.items()}
+        self._zone = options.zone("Asia/Shanghai")
+        self._points = {str(tag): context.numbers[path] for path, tag in spec.map.items() if path in context.numbers}
         self._devices = self._read_devices()
         self._check_exposure()
         codes = protocol.codes()["commands"]
@@ -104,13 +103,6 @@ class Hj212Connector:
         self._heard = 0.0
         self.port = 0
         """Port it listens on, once it does."""
-
-    def _read_zone(self) -> ZoneInfo:
-        name = self._options.text("timezone", "Asia/Shanghai")
-        try:
-            return ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise self._options.wrong("timezone", f"{name!r} is no time zone", "a name like Asia/Shanghai") from error
 
     def _read_devices(self) -> dict[str, _Device]:
         devices = {tag.rpartition("/")[0]: _Device(tag.rpartition("/")[0], None, ()) for tag in self._points}

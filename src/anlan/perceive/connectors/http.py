@@ -10,7 +10,6 @@ import hmac
 import ssl
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from anlan.core.errors import DecodeError
 from anlan.core.events import EventType
@@ -69,7 +68,7 @@ class HttpConnector:
         self._formats = tuple(str(name) for name in options.items("formats")) or FORMATS
         if unknown := set(self._formats) - set(FORMATS):
             raise options.wrong("formats", f"{sorted(unknown)[0]!r} is not known", f"one of {', '.join(FORMATS)}")
-        self._zone = self._read_zone()
+        self._zone = options.zone("UTC")
         self._tokens = [context.secret(str(name)) for name in options.items("tokens")]
         self._tls = self._read_tls()
         if not is_loopback(self._host) and (self._tls is None or not self._tokens):
@@ -80,17 +79,10 @@ class HttpConnector:
             connections=options.integer("max_connections", 256, 1, 10_000),
         )
         self._ack_timeout = options.seconds("ack_timeout", "30 s")
-        self._points = {str(tag): context.numbers[path] for path, tag in spec.map.items()}
+        self._points = {str(tag): context.numbers[path] for path, tag in spec.map.items() if path in context.numbers}
         self._names = line_protocol.Names(list(self._points))
         self.port = 0
         """Port it listens on, once it does."""
-
-    def _read_zone(self) -> ZoneInfo:
-        name = self._options.text("timezone", "UTC")
-        try:
-            return ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise self._options.wrong("timezone", f"{name!r} is no time zone", "a name like Asia/Shanghai") from error
 
     def _read_tls(self) -> ssl.SSLContext | None:
         files = self._options.mapping("tls")

@@ -105,6 +105,7 @@ class ModbusConnector:
         items = [
             register_map.parse_tag(tag, context.numbers[path], defaults, f"connectors/{spec.id}/map/{path}")
             for path, tag in spec.map.items()
+            if path in context.numbers
         ]
         self._plan = register_map.plan(
             items,
