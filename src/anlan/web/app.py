@@ -39,12 +39,14 @@ def create_app(
     health: Health,
     routers: Iterable[APIRouter] | None = None,
     pages: Iterable[PageSpec] | None = None,
+    console: bool = True,
 ) -> FastAPI:
     """Return the web app of a node.
 
     Args:
         routers: routers of rooms above the web floor; what is registered when left out.
         pages: console pages likewise.
+        console: whether the console is attached; False serves the API alone.
     """
     context = make_context(fabric, records, health, registry.pages() if pages is None else tuple(pages))
     security.use(context.accounts)
@@ -55,7 +57,7 @@ def create_app(
     errors.install(app)
     app.mount("/api", create_api(context, registry.routers() if routers is None else tuple(routers)))
     _add_oidc(app)
-    if importlib.util.find_spec("anlan.web.shell") is not None:
+    if console and importlib.util.find_spec("anlan.web.shell") is not None:
         # The console is attached last: it takes every address that is left.
         importlib.import_module("anlan.web.shell").attach(app, context)
     app.add_middleware(Gate, accounts=context.accounts, settings=fabric.settings)

@@ -121,8 +121,9 @@ def _named(batch: Any, names: Mapping[int, str]) -> Any:
     arrays, labels = [], []
     for label, column in zip(batch.schema.names, batch.columns, strict=True):
         if label == "point":
-            lookup = pa.array([names.get(int(number), str(number)) for number in column.dictionary_encode().dictionary])
-            arrays.append(lookup.take(column.dictionary_encode().indices))
+            coded = column.dictionary_encode()
+            lookup = pa.array([names.get(number, str(number)) for number in coded.dictionary.to_pylist()], pa.string())
+            arrays.append(lookup.take(coded.indices))
             labels.append("path")
         elif label == "time":
             moments = column.cast(pa.int64()).cast(pa.timestamp("us", "UTC"))
@@ -137,21 +138,21 @@ def _named(batch: Any, names: Mapping[int, str]) -> Any:
 async def to_csv(pieces: AsyncIterator[bytes], names: Mapping[int, str]) -> AsyncIterator[bytes]:
     """Yield the answer as CSV (UTF-8 with a byte-order mark), with paths and ISO times."""
 
-    def lines(batch: Any, head: bool) -> bytes:
+    def lines(batch: Any) -> bytes:
         named = _named(batch, names)
         place = named.schema.names.index("time")
         text = pc.strftime(named.column(place), format="%Y-%m-%dT%H:%M:%SZ")
         named = named.set_column(place, "time", text)
         sink = io.BytesIO()
-        pa.csv.write_csv(named, sink, pa.csv.WriteOptions(include_header=head, quoting_style="needed"))
+        pa.csv.write_csv(named, sink, pa.csv.WriteOptions(include_header=False, quoting_style="needed"))
         return sink.getvalue()
 
     async with _reading(pieces) as following:
         schema = await asyncio.to_thread(following)
-        empty = pa.RecordBatch.from_arrays([pa.array([], item.type) for item in schema], schema.names)
-        yield BOM + await asyncio.to_thread(lines, empty, True)
+        head = ",".join("path" if name == "point" else name for name in schema.names)
+        yield BOM + f"{head}\n".encode()
         while (batch := await asyncio.to_thread(following)) is not None:
-            yield await asyncio.to_thread(lines, batch, False)
+            yield await asyncio.to_thread(lines, batch)
 
 
 async def to_parquet(pieces: AsyncIterator[bytes], names: Mapping[int, str]) -> AsyncIterator[bytes]:

@@ -111,12 +111,20 @@ def documented(
 
 def fill_schemas(document: dict[str, Any]) -> dict[str, Any]:
     """Put the schemas of all documented types into an OpenAPI document and return it."""
-    schemas, components = msgspec.json.schema_components(_types, ref_template="#/components/schemas/{name}")
+    schemas, components = msgspec.json.schema_components(
+        _types, schema_hook=_any, ref_template="#/components/schemas/{name}"
+    )
     bounded = {name: _bound_integers(item) for name, item in components.items()}
     filled: dict[str, Any] = _resolve(document, [_bound_integers(item) for item in schemas])
     own = filled.setdefault("components", {}).setdefault("schemas", {})
     own.update(bounded)
     return filled
+
+
+def _any(kind: type) -> dict[str, Any]:
+    if kind is object:
+        return {"description": "any JSON value"}
+    raise NotImplementedError
 
 
 def _resolve(node: Any, schemas: list[dict[str, Any]]) -> Any:

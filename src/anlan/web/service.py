@@ -110,8 +110,8 @@ def open_records(settings: Settings) -> Records:
     return Records(engine)
 
 
-async def run(fabric: Fabric, health: Health, stop: asyncio.Event) -> None:
-    """Serve the API and the console until ``stop`` is set.
+async def run(fabric: Fabric, health: Health, stop: asyncio.Event, *, console: bool = True) -> None:
+    """Serve the API and (unless ``console`` is False) the console until ``stop`` is set.
 
     Raises:
         InvalidInputError: the settings ask for something unsafe.
@@ -121,8 +121,8 @@ async def run(fabric: Fabric, health: Health, stop: asyncio.Event) -> None:
     check_listen(settings)
     records = await asyncio.to_thread(open_records, settings)
     try:
+        app = create_app(fabric, records, health=health, console=console)
         listener = listen(settings)
-        app = create_app(fabric, records, health=health)
         server = _Server(server_config(app, settings))
         serving = asyncio.ensure_future(server.serve(sockets=[listener]))
         try:

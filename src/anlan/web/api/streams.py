@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import StreamingResponse
 
+from anlan.core.actor import Actor
 from anlan.core.errors import AnlanError, InvalidInputError
 from anlan.web.contract import documented
 from anlan.web.middleware import credentials
@@ -20,7 +21,7 @@ router = APIRouter(tags=["streams"])
 _HEADERS = {"X-Accel-Buffering": "no"}
 
 
-def _still_good(request: Request, context: Context) -> StillGood:
+def _still_good(request: Request, context: Context, actor: Actor) -> StillGood:
     cookie, token = credentials(request.headers)
 
     async def check() -> bool:
@@ -29,7 +30,8 @@ def _still_good(request: Request, context: Context) -> StillGood:
         except AnlanError:
             # While the records are away people who are signed in go on seeing alarms.
             return True
-        return identity is not None and not identity.must_change
+        # Somebody whose roles were changed connects again and sees what they may see now.
+        return identity is not None and not identity.must_change and identity.actor == actor
 
     return check
 
@@ -54,7 +56,7 @@ async def stream_values(request: Request, context: Context, actor: CurrentActor)
     Rows are ``[number, time, value, quality]``.
     """
     feed = context.value_feed
-    return _response(feed, actor.user, feed.stream(actor, _still_good(request, context)))
+    return _response(feed, actor.user, feed.stream(actor, _still_good(request, context, actor)))
 
 
 @router.get("/stream/alarms", **documented(media=(MEDIA,)))
@@ -70,5 +72,5 @@ async def stream_alarms(
     if text and not (text.isascii() and text.isdigit() and len(text) < 19):
         raise InvalidInputError(f"{text!r} is no id of this stream", where="Last-Event-ID", fix="the id you got last")
     feed = context.alarm_feed
-    frames = feed.stream(actor, int(text) if text else None, _still_good(request, context))
+    frames = feed.stream(actor, int(text) if text else None, _still_good(request, context, actor))
     return _response(feed, actor.user, frames)
