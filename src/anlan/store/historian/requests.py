@@ -1,4 +1,18 @@
-"""What one may ask the historian: typed requests on ``svc.historian.*``; columns come back as Arrow in pieces."""
+"""What one may ask the historian: typed requests on ``svc.historian.*``; columns come back as Arrow in pieces.
+
+=======================  =====================  ==============================================
+subject                  request                answer
+=======================  =====================  ==============================================
+historian.series         SeriesQuery            Arrow IPC stream in pieces
+historian.export         ExportQuery            a Parquet or CSV file in pieces
+historian.journal        JournalQuery           JournalPage
+historian.transitions    TransitionQuery        Arrow IPC stream of alarm transitions in pieces
+historian.hold           Hold                   Hold
+historian.release        ReleaseHold            Hold
+historian.holds          ListHolds              Holds
+historian.status         StatusQuery            HistorianStatus
+=======================  =====================  ==============================================
+"""
 
 from __future__ import annotations
 
@@ -84,3 +98,71 @@ class HistorianStatus(msgspec.Struct, frozen=True):
     mark: int
     behind: int
     engine: str
+
+
+class StatusQuery(msgspec.Struct, frozen=True):
+    """Ask how full and how far behind the historian is."""
+
+
+class ExportFormat(StrEnum):
+    """File formats of an export."""
+
+    PARQUET = "parquet"
+    CSV = "csv"
+
+
+class ExportQuery(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Ask for a series as a file on ``svc.historian.export`` (the file's bytes in pieces).
+
+    Columns are those of ``series`` with the point's path and unit beside its number; CSV writes times as ISO 8601 UTC
+    and values so that reading them back gives the same 64 bits (NaN and infinities by name).
+    """
+
+    series: SeriesQuery
+    format: ExportFormat = ExportFormat.PARQUET
+
+
+class TransitionQuery(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Ask for alarm transitions of [start, end) (µs UTC), oldest first, on ``svc.historian.transitions``.
+
+    Columns: id, time, alarm, instance, arrow, state, before, priority, rung, who, subject. ``alarm`` narrows to one
+    definition, ``subject`` to a place of the hierarchy.
+    """
+
+    start: int
+    end: int
+    alarm: str = ""
+    subject: str = ""
+    limit: int = 2_000_000
+
+
+class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Keep samples of ``points`` (all when empty) from ``start`` to ``end`` (µs UTC, 0 = open) past their retention.
+
+    ``who`` and ``time`` are filled in by the service.
+    """
+
+    id: str
+    start: int
+    reason: str
+    points: tuple[int, ...] = ()
+    end: int = 0
+    who: str = ""
+    time: int = 0
+    released: bool = False
+
+
+class ReleaseHold(msgspec.Struct, frozen=True):
+    """Let a hold go: its samples expire by their class again."""
+
+    id: str
+
+
+class ListHolds(msgspec.Struct, frozen=True):
+    """Ask for the holds in force."""
+
+
+class Holds(msgspec.Struct, frozen=True):
+    """Holds in force, oldest first."""
+
+    holds: tuple[Hold, ...]
