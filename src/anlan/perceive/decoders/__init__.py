@@ -2,4 +2,8 @@
 
 
 def warm_up() -> None:
-    """Compile and run every decoder once."""
+    """Compile and run every decoder that the gateway asks at full speed once."""
+    from anlan.perceive.decoders import json, senml, sparkplug
+
+    for module in (json, senml, sparkplug):
+        module.warm_up()
