@@ -28,6 +28,7 @@ class EventType(StrEnum):
     SHIFT = "shift.entry"
     BYPASS = "bypass.change"
     DEVICE_TEXT = "device.text"
+    DEVICE_ALARM = "device.alarm"
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -27,7 +27,8 @@ from anlan.perceive.connectors import _modbus_map as register_map
 from anlan.perceive.connectors._options import Options
 from anlan.plant.model import ConnectorSpec
 
-logger = logging.getLogger(__name__)
+# The library logs every failed try; the gateway says once that the device is lost and once that it is back.
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
 
 MANIFEST = Manifest(
     kind="modbus",
