@@ -110,14 +110,14 @@ class Hj212Feed:
         """Queue what is due at ``now`` (ms UTC); a cut line is dropped."""
         if self.connector in self.park.cut:
             self._lose()
+        if now // 60_000 > self._minute and self._seen:
+            self._close_minute(now)
+        self._minute = now // 60_000
         for rows in self.schedule.due(now):
             second = now // 1000
             values = self.park.values[rows]
             self._seen.append(values)
             self._enqueue(now, "2011", second, rows.tolist(), values.tolist(), self._instant_text(rows, values))
-        if now // 60_000 > self._minute and self._seen:
-            self._close_minute(now)
-        self._minute = now // 60_000
 
     def _instant_text(self, rows: Rows, values: np.typing.NDArray[np.float64]) -> str:
         return ";".join(

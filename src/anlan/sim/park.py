@@ -51,6 +51,7 @@ class Park:
         self.cut: set[str] = set()
         self._build_groups()
         self._build_transmitters()
+        self.scenario.apply(self)
         self._measure()
 
     @property

@@ -48,39 +48,38 @@ class Feed(Protocol):
 
 
 class Devices:
-    """All feeds of a park, and the tasks that keep their connections."""
+    """All feeds of a park, or those of the connectors in ``only``, and the tasks that keep their connections."""
 
-    def __init__(self, park: Park, ports: Ports, seed: int, journal: Journal, start: int) -> None:
-        points = park.points
-        names = {
-            kind: list(dict.fromkeys(p.device for p in points if p.connector == kind))
-            for kind in (catalogue.GAS, catalogue.ENVIRONMENT)
-        }  # one table
-        nodes = dict.fromkeys(p.device.partition("/")[0] for p in points if p.connector == catalogue.EDGE)
-        self.opcua = OpcUaFeed(park, ports.opcua, journal, start=start)
-        self.modbus = [
-            ModbusFeed(park, name, port, journal, start=start)
-            for name, port in (
-                (catalogue.TANKS, ports.tank_plc),
-                (catalogue.UTILITY, ports.utility_plc),
-                (catalogue.ASU, ports.asu_plc),
-            )  # one table
+    def __init__(
+        self, park: Park, ports: Ports, seed: int, journal: Journal, start: int, only: frozenset[str] = frozenset()
+    ) -> None:
+        points = [point for point in park.points if not only or point.connector in only]
+        devices: dict[str, list[str]] = {}
+        for point in points:
+            name = point.device.partition("/")[0] if point.connector == catalogue.EDGE else point.device
+            if name not in devices.setdefault(point.connector, []):
+                devices[point.connector].append(name)
+        plcs = {catalogue.TANKS: ports.tank_plc, catalogue.UTILITY: ports.utility_plc, catalogue.ASU: ports.asu_plc}
+        self.servers: list[Feed] = [
+            ModbusFeed(park, name, port, journal, start=start) for name, port in plcs.items() if name in devices
         ]
+        if catalogue.DCS in devices:
+            self.servers.append(OpcUaFeed(park, ports.opcua, journal, start=start))
         self.panels = [
             SenmlFeed(park, name, ports.mqtt_gas, device_password(seed, name), journal, start=start)
-            for name in names[catalogue.GAS]  # one list
+            for name in devices.get(catalogue.GAS, ())
         ]
         self.nodes = [
             SparkplugFeed(
                 park, name, ports.mqtt_edge, device_password(seed, f"edge-{name}"), journal, _now_ms, start=start
             )
-            for name in nodes
+            for name in devices.get(catalogue.EDGE, ())
         ]
         self.stations = [
             Hj212Feed(park, name, ports.hj212, station_password(seed), journal, start=start)
-            for name in names[catalogue.ENVIRONMENT]
+            for name in devices.get(catalogue.ENVIRONMENT, ())
         ]
-        self.feeds: list[Feed] = [self.opcua, *self.modbus, *self.panels, *self.nodes, *self.stations]
+        self.feeds: list[Feed] = [*self.servers, *self.panels, *self.nodes, *self.stations]
 
     def connections(self) -> list[Coroutine[Any, Any, None]]:
         """Return the loops that keep the devices connected to Anlan's listeners."""
@@ -108,6 +107,8 @@ async def run_park(
     ready: asyncio.Event | None = None,
     *,
     scenario: Scenario | None = None,
+    drain: float = DRAIN,
+    only: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
     """Run the park until ``stop``; then stop sampling, wait for outstanding acknowledgements, close.
 
@@ -116,6 +117,8 @@ async def run_park(
         journal_dir: where the account of what was sent goes.
         stop: ends the run. ready: set once every server listens.
         scenario: what goes wrong; default is the demonstration.
+        drain: longest wait for outstanding acknowledgements at the end, s.
+        only: connectors whose devices run; all when empty.
 
     Returns:
         The journal's totals and what is still unacknowledged.
@@ -123,7 +126,7 @@ async def run_park(
     stop = stop or asyncio.Event()
     park = Park(seed, speed=speed, scenario=scenario)
     journal = Journal(Path(journal_dir), park.points)
-    devices = Devices(park, ports, seed, journal, _now_ms())
+    devices = Devices(park, ports, seed, journal, _now_ms(), only)
     for feed in devices.feeds:
         await feed.start()
     tasks = [asyncio.ensure_future(loop) for loop in devices.connections()]
@@ -132,7 +135,7 @@ async def run_park(
     logger.info("park of %d points runs, seed %d, speed %g", len(park.points), seed, speed)
     try:
         await _live(park, devices, journal, stop)
-        await _drain(devices)
+        await _drain(devices, drain)
     finally:
         for feed in devices.feeds:
             with suppress(OSError):
@@ -170,7 +173,7 @@ async def _live(park: Park, devices: Devices, journal: Journal, stop: asyncio.Ev
             await asyncio.wait_for(stop.wait(), max(pause, 0.001))
 
 
-async def _drain(devices: Devices) -> None:
-    deadline = asyncio.get_running_loop().time() + DRAIN
+async def _drain(devices: Devices, longest: float) -> None:
+    deadline = asyncio.get_running_loop().time() + longest
     while any(devices.unacknowledged().values()) and asyncio.get_running_loop().time() < deadline:
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # noqa: ASYNC110  # the devices' queues have no common event

@@ -1,0 +1,86 @@
+"""The packaged site files: current, correct, and rendered for a run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from anlan.plant.site_file import check
+from anlan.sim import secrets
+from anlan.sim.ports import Ports
+from anlan.sim.signals import layout
+from anlan.sim.site import HOME, render, stale_files
+from tests.sim.judge import plant
+
+
+def test_packaged_files_are_what_the_tables_give() -> None:
+    assert stale_files(HOME) == []
+    done = subprocess.run([sys.executable, "-m", "anlan.sim.site", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_changed_file_is_told(tmp_path: Path) -> None:
+    render(Ports(), tmp_path)
+    (tmp_path / "site.yaml").write_text("site: {id: other}")
+    (tmp_path / "haian.yaml").unlink()
+    assert stale_files(tmp_path) == ["site.yaml", "haian.yaml"]
+
+
+def test_a_rendered_site_passes_its_checks(tmp_path: Path) -> None:
+    ports = Ports.free()
+    document, findings = check(render(ports, tmp_path / "site"))
+    assert [item for item in findings if item.code != "connector-unavailable"] == []
+    assert document is not None
+    options = [connector.options() for connector in document.site.connectors]
+    ports_used = {option.get("port") or urlsplit(option["endpoint"]).port for option in options}
+    assert ports_used == {getattr(ports, name) for name in Ports.__dataclass_fields__}
+
+
+def test_every_point_is_read_by_one_connector() -> None:
+    mapped = Counter(path for connector in plant().connectors for path in connector.map)
+    assert set(mapped) == {point.path for point in layout().points}
+    assert set(mapped.values()) == {1}
+
+
+def test_alarms_carry_guidance_and_limits_of_gas_their_clause() -> None:
+    alarms = plant().alarms
+    points = plant().point_by_number()
+    limits = [alarm for alarm in alarms if alarm.kind in ("HH", "H", "L", "LL", "rate", "deviation", "state", "vote", "expression")]  # noqa: E501  # one filter
+    assert len(limits) > 1500
+    for alarm in limits:
+        assert alarm.cause and alarm.consequence and alarm.action and alarm.time_to_act, alarm.id
+        if points[alarm.point].kind in ("toxic-gas", "combustible-gas"):
+            assert "GB/T 50493" in alarm.source
+    assert {alarm.kind for alarm in alarms} == {"HH", "H", "L", "LL", "rate", "deviation", "state", "stale", "bad-quality", "vote", "expression"}  # noqa: E501  # one set
+
+
+def test_the_map_lies_inside_the_park_and_plots_do_not_overlap() -> None:
+    plots = [zone for zone in plant().zones if zone.path.count("/") == 1]
+    assert 12 <= len(plots) <= 18
+    boxes = []
+    for zone in plots:
+        ring = zone.geometry["coordinates"][0]
+        lon, lat = [p[0] for p in ring], [p[1] for p in ring]
+        assert 121.611 < min(lon) < max(lon) < 121.629
+        assert 29.945 < min(lat) < max(lat) < 29.955
+        boxes.append((min(lon), min(lat), max(lon), max(lat)))
+    for number, a in enumerate(boxes):
+        for b in boxes[number + 1 :]:
+            assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+
+
+def test_secrets_are_named_not_held(tmp_path: Path) -> None:
+    render(Ports(), tmp_path / "site")
+    text = "".join(path.read_text() for path in (tmp_path / "site").iterdir())
+    values = secrets.secrets(5)
+    assert len(values) >= 10
+    assert not [value for value in values.values() if value in text]
+    secrets.write_secrets(tmp_path / "secrets", 5)
+    for name, value in values.items():
+        assert (tmp_path / "secrets" / name).read_text() == value
+        assert (tmp_path / "secrets" / name).stat().st_mode & 0o077 == 0
+        assert f"ANLAN_SECRET_{name.upper().replace('-', '_')}" in secrets.environment(5)
+        assert name in text
