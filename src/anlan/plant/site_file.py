@@ -262,7 +262,7 @@ def _validate(raw: Mapping) -> tuple[SiteFile | None, list[Finding]]:
         return None, [_finding_of(raw, dict(item)) for item in error.errors(include_url=False)]
 
 
-_EXPECTED = {
+EXPECTED = {
     "string_type": ("text", "文本"),
     "float_type": ("a number", "数字"),
     "float_parsing": ("a number", "数字"),
@@ -284,7 +284,7 @@ _EXPECTED = {
 
 
 def _wrong_type(file: str, line: int, name: str, value: object, kind: str) -> Finding:
-    expected, expected_zh = _EXPECTED[kind]
+    expected, expected_zh = EXPECTED[kind]
     return finding("wrong-type", file, line, name, value=shown(value), expected=expected, expected_zh=expected_zh)
 
 
@@ -303,6 +303,8 @@ def _finding_of(raw: Mapping, error: dict[str, Any]) -> Finding:
     """Translate one pydantic error."""
     kind, loc, value, context = error["type"], error["loc"], error.get("input"), error.get("ctx", {})
     file, line, name = locate(raw, loc)
+    if kind == "missing" and isinstance(loc[-1], int):
+        return _wrong_type(*locate(raw, loc[:-1]), value, "tuple_type")
     if kind == "missing":
         return finding("missing-key", *locate(raw, loc[:-1])[:2], name, key=loc[-1])
     if kind == "extra_forbidden":
@@ -312,7 +314,7 @@ def _finding_of(raw: Mapping, error: dict[str, Any]) -> Finding:
         code = "unknown-key" if loc[-1] == "[key]" else "bad-choice"
         hints = {"hint": f"one of {choices}", "hint_zh": f"可用:{choices}"}
         return finding(code, file, line, name, value=shown(value), key=value, choices=choices, **hints)
-    if kind in _EXPECTED:
+    if kind in EXPECTED:
         return _wrong_type(file, line, name, value, kind)
     bound = context.get("ge", context.get("max_length", ""))
     code = {
