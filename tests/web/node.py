@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 import httpx
 import numpy as np
 import pyarrow as pa
 import uvloop
+from fastapi import FastAPI
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
 
 from anlan.core import batch, log
 from anlan.core.actor import SYSTEM, Actor, Grant, Role
 from anlan.core.batch import BatchHeader, SampleBatch
+from anlan.core.errors import InvalidInputError
 from anlan.core.events import Event
 from anlan.core.health import Health
 from anlan.core.time import now_us
@@ -27,9 +33,10 @@ from anlan.plant.model import Plant, encode_plant, revision_of
 from anlan.settings import Settings
 from anlan.store.fabric.client import Fabric
 from anlan.store.fabric.log import LogWriter
-from anlan.store.historian.requests import JournalPage, JournalQuery, SeriesKind, SeriesQuery
+from anlan.store.historian.requests import ExportQuery, JournalPage, JournalQuery, SeriesKind, SeriesQuery
 from anlan.store.records.base import Records, open_engine
 from anlan.web import service
+from anlan.web.app import create_app
 from anlan.web.auth import tokens, users
 from anlan.web.auth.accounts import Accounts
 from anlan.web.auth.model import NewToken, NewUser
@@ -127,13 +134,14 @@ class WebNode:
         headers = {"Authorization": f"Bearer {self.tokens[who]}"} if who else {}
         return httpx.Client(base_url=self.url, headers=headers, timeout=10)
 
-    def browser(self, who: str, password: str = PASSWORD) -> httpx.Client:
-        """Return a client that is signed in by cookie and names its origin like a browser."""
-        client = httpx.Client(base_url=self.url, headers={"Origin": self.url}, timeout=10)
-        answer = client.post("/api/v1/session", json={"login": who, "password": password})
-        assert answer.status_code == 201, answer.text
-        assert client.cookies.get(SESSION_COOKIE)
-        return client
+    @contextmanager
+    def browser(self, who: str, password: str = PASSWORD) -> Iterator[httpx.Client]:
+        """Give a client that is signed in by cookie and names its origin like a browser."""
+        with httpx.Client(base_url=self.url, headers={"Origin": self.url}, timeout=10) as client:
+            answer = client.post("/api/v1/session", json={"login": who, "password": password})
+            assert answer.status_code == 201, answer.text
+            assert client.cookies.get(SESSION_COOKIE)
+            yield client
 
     def _main(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
@@ -153,12 +161,17 @@ class WebNode:
             self.writer = LogWriter(self.fabric)
             await self.configure(self.plant)
             await self._respond()
-            serving = asyncio.ensure_future(service.run(web, self.health, self._stop, console=self.console))
-            while not self.health.ready and not serving.done():
-                await asyncio.sleep(0.01)
-            if self.health.ready:
-                self._ready.set()
+            with patch.object(service, "create_app", _with_sockets):
+                serving = asyncio.ensure_future(service.run(web, self.health, self._stop, console=self.console))
+                await asyncio.sleep(0)
+                await self._until_ready(serving)
             await serving
+
+    async def _until_ready(self, serving: asyncio.Future[None]) -> None:
+        while not self.health.ready and not serving.done():
+            await asyncio.sleep(0.01)
+        if self.health.ready:
+            self._ready.set()
 
     async def configure(self, plant: Plant) -> None:
         """Put a plant in force."""
@@ -183,6 +196,7 @@ class WebNode:
     async def _respond(self) -> None:
         await self.fabric.serve_pieces("monitor.snapshot", dict, self._snapshot)
         await self.fabric.serve_pieces("historian.series", SeriesQuery, self._series)
+        await self.fabric.serve_pieces("historian.export", ExportQuery, self._export)
         await self.fabric.serve("historian.journal", JournalQuery, self._journal)
 
     async def _snapshot(self, _request: dict[str, Any], _actor: Actor) -> AsyncIterator[bytes]:
@@ -198,10 +212,30 @@ class WebNode:
         self.answers.asked.append(("series", query, actor))
         yield series_answer(query, self.answers.rows)
 
+    async def _export(self, query: ExportQuery, actor: Actor) -> AsyncIterator[bytes]:
+        self.answers.asked.append(("export", query, actor))
+        if query.series.end == 666:
+            raise InvalidInputError("more rows than asked for", where="limit")
+        for number in query.series.points:
+            yield f"{query.format} of {number}".encode() * 1000
+
     async def _journal(self, query: JournalQuery, actor: Actor) -> JournalPage:
         self.answers.asked.append(("journal", query, actor))
         events = [event for event in self.answers.events if not query.types or event.type in query.types]
         return JournalPage(tuple(events[: query.limit]), "more" if len(events) > query.limit else "")
+
+
+def _with_sockets(*args: Any, console: bool, **keywords: Any) -> FastAPI:
+    """Return the app with a socket at every address that has none, so that what the gate lets through opens."""
+
+    async def open_(socket: WebSocket) -> None:
+        await socket.accept()
+        async for text in socket.iter_text():
+            await socket.send_text(text)
+
+    app = create_app(*args, console=console, **keywords)
+    app.router.routes.append(WebSocketRoute("/{path:path}", open_))
+    return app
 
 
 def series_answer(query: SeriesQuery, rows: int) -> bytes:
@@ -209,7 +243,7 @@ def series_answer(query: SeriesQuery, rows: int) -> bytes:
     count = min(rows, query.limit)
     moments = np.arange(count, dtype=np.int64) * 1_000_000 + query.start
     sink = pa.BufferOutputStream()
-    metadata = {"truncated": "1"} if rows > query.limit else {}
+    metadata = {"truncated": "true" if rows > query.limit else "false"}
     schema = _SCHEMAS[query.kind].with_metadata(metadata)
     with pa.ipc.new_stream(sink, schema) as writer:
         for number in query.points if query.kind is not SeriesKind.WIND else (0,):
@@ -222,7 +256,7 @@ def series_answer(query: SeriesQuery, rows: int) -> bytes:
                 "count": np.full(count, 60, np.uint64),
                 "bad": np.zeros(count, np.uint64),
             }
-            columns |= {name: values for name in ("min", "max", "mean", "last", "speed", "direction")}
+            columns |= dict.fromkeys(("min", "max", "mean", "last", "speed", "direction"), values)
             writer.write_batch(pa.RecordBatch.from_pydict({n: columns[n] for n in schema.names}, schema=schema))
     return bytes(sink.getvalue())
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import time
 
 import pyarrow as pa
-import pyarrow.parquet
 import pytest
 
 from anlan.core.actor import Permission
@@ -52,8 +50,14 @@ def test_shows_only_what_lies_in_ones_places(web: WebNode) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    [f"/points/{LINGANG}/speed", f"/values/{LINGANG}/speed", f"/values?path={LINGANG}/speed", "/points?under=lingang"]
-    + [f"/series?path={LINGANG}/speed&start=1&end=2", f"/export?path={LINGANG}/speed&start=1&end=2"],
+    [
+        f"/points/{LINGANG}/speed",
+        f"/values/{LINGANG}/speed",
+        f"/values?path={LINGANG}/speed",
+        "/points?under=lingang",
+        f"/series?path={LINGANG}/speed&start=1&end=2",
+        f"/export?path={LINGANG}/speed&start=1&end=2",
+    ],
 )
 def test_what_lies_outside_ones_places_is_not_found(web: WebNode, address: str) -> None:
     with web.client("operator") as client:
@@ -113,7 +117,7 @@ def test_series_that_was_cut_says_so(web: WebNode) -> None:
     assert (answer["rows"], answer["truncated"]) == (2, True)
 
 
-def test_series_as_arrow_csv_and_files_hold_the_same_samples(web: WebNode) -> None:
+def test_series_as_arrow_and_files_come_as_the_historian_made_them(web: WebNode) -> None:
     params = {"path": f"{HAIAN}/level", "start": "1970-01-01T08:00:01", "end": "2000-01-01T00:00:00Z"}
     arrow_media = "application/vnd.apache.arrow.stream"
     with web.client("engineer") as client:
@@ -123,13 +127,20 @@ def test_series_as_arrow_csv_and_files_hold_the_same_samples(web: WebNode) -> No
         parquet = client.get("/api/v1/export", params=params | {"format": "parquet"})
     table = pa.ipc.open_stream(arrow.content).read_all()
     assert table.column("time").to_pylist() == [1_000_000, 2_000_000, 3_000_000]
-    lines = csv.content.decode("utf-8-sig").splitlines()
-    assert lines[0] == "path,time,value,quality"
-    assert lines[1].startswith(f"{HAIAN}/level,1970-01-01T00:00:01")
-    assert csv.content == file.content
-    assert "attachment" in file.headers["content-disposition"]
-    read = pa.parquet.read_table(io.BytesIO(parquet.content))
-    assert read.column("value").to_pylist() == table.column("value").to_pylist() == [2.0, 2.5, 3.0]
+    exports = [query for name, query, _ in web.answers.asked if name == "export"][-3:]
+    assert [query.format for query in exports] == ["csv", "csv", "parquet"]
+    assert all(query.series.points == (2,) and query.series.start == 1_000_000 for query in exports)
+    assert csv.content == file.content == b"csv of 2" * 1000
+    assert parquet.content == b"parquet of 2" * 1000
+    assert file.headers["content-disposition"] == 'attachment; filename="anlan-1970-01-01T000001.csv"'
+    assert parquet.headers["content-type"] == "application/vnd.apache.parquet"
+
+
+def test_an_export_that_fails_before_its_first_byte_is_a_problem(web: WebNode) -> None:
+    params = {"path": f"{HAIAN}/level", "start": "1", "end": "666"}
+    with web.client("engineer") as client:
+        answer = client.get("/api/v1/export", params=params)
+    assert (answer.status_code, answer.json()["where"]) == (422, "limit")
 
 
 @pytest.mark.parametrize(

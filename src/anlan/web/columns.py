@@ -1,24 +1,20 @@
-"""Arrow answers that arrive in pieces, read batch by batch and written as JSON columns, CSV or Parquet."""
+"""Arrow answers that arrive in pieces, read batch by batch and given as JSON columns."""
 
 from __future__ import annotations
 
 import asyncio
 import io
 import queue
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet
 
 from anlan.core.errors import UnavailableError
 
 _WAITING = 8
-BOM = "\ufeff".encode()
-"""Spreadsheets take a CSV for UTF-8 only with it."""
 
 
 class _Pieces(io.RawIOBase):
@@ -114,82 +110,3 @@ def _finite(column: Any) -> Any:
     if not pa.types.is_floating(column.type):
         return column
     return pc.if_else(pc.is_finite(column), column, pa.scalar(None, column.type))
-
-
-def _named(batch: Any, names: Mapping[int, str]) -> Any:
-    """Return a batch with paths for point numbers and ISO times (UTC) for µs."""
-    arrays, labels = [], []
-    for label, column in zip(batch.schema.names, batch.columns, strict=True):
-        if label == "point":
-            coded = column.dictionary_encode()
-            lookup = pa.array([names.get(number, str(number)) for number in coded.dictionary.to_pylist()], pa.string())
-            arrays.append(lookup.take(coded.indices))
-            labels.append("path")
-        elif label == "time":
-            moments = column.cast(pa.int64()).cast(pa.timestamp("us", "UTC"))
-            arrays.append(moments)
-            labels.append("time")
-        else:
-            arrays.append(column)
-            labels.append(label)
-    return pa.RecordBatch.from_arrays(arrays, labels)
-
-
-async def to_csv(pieces: AsyncIterator[bytes], names: Mapping[int, str]) -> AsyncIterator[bytes]:
-    """Yield the answer as CSV (UTF-8 with a byte-order mark), with paths and ISO times."""
-
-    def lines(batch: Any) -> bytes:
-        named = _named(batch, names)
-        place = named.schema.names.index("time")
-        text = pc.strftime(named.column(place), format="%Y-%m-%dT%H:%M:%SZ")
-        named = named.set_column(place, "time", text)
-        sink = io.BytesIO()
-        pa.csv.write_csv(named, sink, pa.csv.WriteOptions(include_header=False, quoting_style="needed"))
-        return sink.getvalue()
-
-    async with _reading(pieces) as following:
-        schema = await asyncio.to_thread(following)
-        head = ",".join("path" if name == "point" else name for name in schema.names)
-        yield BOM + f"{head}\n".encode()
-        while (batch := await asyncio.to_thread(following)) is not None:
-            yield await asyncio.to_thread(lines, batch)
-
-
-async def to_parquet(pieces: AsyncIterator[bytes], names: Mapping[int, str]) -> AsyncIterator[bytes]:
-    """Yield the answer as one Parquet file, with paths and times in UTC."""
-    sink = _Drain()
-    async with _reading(pieces) as following:
-        schema = await asyncio.to_thread(following)
-        empty = pa.RecordBatch.from_arrays([pa.array([], item.type) for item in schema], schema.names)
-        writer = pa.parquet.ParquetWriter(sink, _named(empty, names).schema, compression="zstd")
-        while (batch := await asyncio.to_thread(following)) is not None:
-            await asyncio.to_thread(writer.write_batch, _named(batch, names))
-            yield sink.take()
-        await asyncio.to_thread(writer.close)
-        yield sink.take()
-
-
-class _Drain(io.RawIOBase):
-    """A file that only grows and gives away what it holds."""
-
-    def __init__(self) -> None:
-        self._held = bytearray()
-        self._position = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data).cast("B")
-        self._held += view
-        self._position += len(view)
-        return len(view)
-
-    def take(self) -> bytes:
-        """Return what was written since the last time."""
-        held = bytes(self._held)
-        self._held.clear()
-        return held

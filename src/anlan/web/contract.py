@@ -173,9 +173,7 @@ def decode_cursor(cursor: str, kind: type[T]) -> T:
         ) from error
 
 
-def page_of(
-    items: Iterable[T], key: Callable[[T], K], kind: type[K], cursor: str, limit: int
-) -> tuple[tuple[T, ...], str]:
+def page_of(items: Iterable[T], key: Callable[[T], K], kind: Any, cursor: str, limit: int) -> tuple[tuple[T, ...], str]:
     """Return the page of ``items`` (sorted by ``key``) after ``cursor``, and the next cursor, empty at the end."""
     rest = list(items)
     if cursor:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from anlan.core.actor import Actor, Permission
@@ -14,7 +14,14 @@ from anlan.core.errors import InvalidInputError
 from anlan.core.events import Event, EventType
 from anlan.core.time import duration_us, from_iso, to_iso
 from anlan.plant.model import Point
-from anlan.store.historian.requests import JournalPage, JournalQuery, SeriesKind, SeriesQuery
+from anlan.store.historian.requests import (
+    ExportFormat,
+    ExportQuery,
+    JournalPage,
+    JournalQuery,
+    SeriesKind,
+    SeriesQuery,
+)
 from anlan.web import columns
 from anlan.web.contract import documented, reply
 from anlan.web.security import Context, CurrentActor, require_permission
@@ -27,6 +34,7 @@ CSV = "text/csv"
 PARQUET = "application/vnd.apache.parquet"
 _MOST_JSON = 500_000
 _MOST_EXPORT = 200_000_000
+_EXPORT_TIMEOUT_S = 120.0
 
 Moment = Annotated[str, Query(max_length=40, description="µs UTC, or ISO 8601 (without offset: the site's zone)")]
 Paths = Annotated[list[str], Query(min_length=1, max_length=200, description="paths of points")]
@@ -98,14 +106,14 @@ async def read_series(
     """
     query, points = _query(context.plant, actor, path, kind, start, end, bucket, width or 1000)
     query = msgspec.structs.replace(query, limit=limit)
-    pieces = context.fabric.call_pieces("historian.series", query, actor)
-    names = {point.number: point.path for point in points}
     accept = request.headers.get("accept", "")
+    if CSV in accept:
+        return StreamingResponse(await _started(_file(context, actor, query, ExportFormat.CSV)), media_type=CSV)
+    pieces = context.fabric.call_pieces("historian.series", query, actor)
     if ARROW in accept:
         return StreamingResponse(await _started(pieces), media_type=ARROW)
-    if CSV in accept:
-        return StreamingResponse(await _started(columns.to_csv(pieces, names)), media_type=CSV)
     table, truncated = await columns.to_columns(pieces)
+    names = {point.number: point.path for point in points}
     rows = len(next(iter(table.values()), []))
     return reply(Series(kind, {str(number): name for number, name in names.items()}, table, rows, truncated))
 
@@ -120,19 +128,22 @@ async def export_series(
     format_: Annotated[Literal["csv", "parquet", "arrow"], Query(alias="format")] = "csv",
 ) -> Response:
     """Raw samples of points as a file, streamed."""
-    query, points = _query(context.plant, actor, path, SeriesKind.RAW, start, end, "", 0)
+    query, _ = _query(context.plant, actor, path, SeriesKind.RAW, start, end, "", 0)
     query = msgspec.structs.replace(query, limit=_MOST_EXPORT)
-    pieces = context.fabric.call_pieces("historian.series", query, actor, timeout=120)
-    names = {point.number: point.path for point in points}
     media = {"csv": CSV, "parquet": PARQUET, "arrow": ARROW}[format_]
-    made: AsyncIterator[bytes] = pieces
-    if format_ == "csv":
-        made = columns.to_csv(pieces, names)
-    elif format_ == "parquet":
-        made = columns.to_parquet(pieces, names)
+    made = (
+        context.fabric.call_pieces("historian.series", query, actor, timeout=_EXPORT_TIMEOUT_S)
+        if format_ == "arrow"
+        else _file(context, actor, query, ExportFormat(format_))
+    )
     stamp = to_iso(query.start)[:19].replace(":", "")
     disposition = f'attachment; filename="anlan-{stamp}.{format_}"'
     return StreamingResponse(await _started(made), media_type=media, headers={"Content-Disposition": disposition})
+
+
+def _file(context: Context, actor: Actor, query: SeriesQuery, kind: ExportFormat) -> AsyncIterator[bytes]:
+    request = ExportQuery(query, kind)
+    return context.fabric.call_pieces("historian.export", request, actor, timeout=_EXPORT_TIMEOUT_S)
 
 
 async def _started(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -209,8 +220,8 @@ async def read_journal(
 
 @router.get("/audit", **documented(answer=Journal))
 async def read_audit(
-    request: Request,
     context: Context,
+    actor: Annotated[Actor, Depends(require_permission(Permission.VIEW_AUDIT))],
     subject: Annotated[str, Query(max_length=400, description="beginning of a subject, like users/")] = "",
     start: Moment = "",
     end: Moment = "",
@@ -220,7 +231,6 @@ async def read_audit(
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> Response:
     """Who changed what, newest first."""
-    actor = require_permission(Permission.VIEW_AUDIT)(request)
     query = JournalQuery(
         types=(EventType.AUDIT.value,),
         subject=subject,

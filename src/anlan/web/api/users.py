@@ -6,11 +6,11 @@ import asyncio
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from anlan.core.actor import ALLOWED, Permission, Role
+from anlan.core.actor import ALLOWED, Actor, Permission, Role
 from anlan.web.api.session import end_by_id
 from anlan.web.auth import sessions, users
 from anlan.web.auth.model import NewUser, SessionInfo, User, UserChange, UserMade
@@ -34,7 +34,7 @@ class UserPage(msgspec.Struct, frozen=True):
     next: str = ""
 
 
-Administrator = require_permission(Permission.ADMINISTER)
+Administrator = Annotated[Actor, Depends(require_permission(Permission.ADMINISTER))]
 
 
 @router.get("/roles", **documented(answer=tuple[RoleInfo, ...]))
@@ -45,13 +45,12 @@ async def list_roles(_actor: CurrentActor) -> Response:
 
 @router.get("/users", **documented(answer=UserPage))
 async def list_users(
-    request: Request,
+    actor: Administrator,
     context: Context,
     cursor: Annotated[str, Query(max_length=400)] = "",
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> Response:
     """The people one administers, by login."""
-    actor = Administrator(request)
     after = decode_cursor(cursor, str) if cursor else ""
     find = lambda session: users.list_users(session, actor, after, limit + 1)  # noqa: E731  # handed to a thread
     found = await asyncio.to_thread(context.accounts.read, find)
@@ -61,10 +60,9 @@ async def list_users(
 
 @router.post("/users", **documented(NewUser, UserMade, status=201, etag=True))
 async def add_user(
-    request: Request, context: Context, address: Address, wanted: Annotated[NewUser, body(NewUser)]
+    actor: Administrator, context: Context, address: Address, wanted: Annotated[NewUser, body(NewUser)]
 ) -> Response:
     """Add a person. Without a password a one-time one is made and told once."""
-    actor = Administrator(request)
     accounts = context.accounts
 
     def add(session: Session) -> UserMade:
@@ -75,9 +73,8 @@ async def add_user(
 
 
 @router.get("/users/{login}", **documented(answer=User, etag=True))
-async def read_user(request: Request, context: Context, login: str) -> Response:
+async def read_user(actor: Administrator, context: Context, login: str) -> Response:
     """One person."""
-    actor = Administrator(request)
     find = lambda session: users.view(users.visible(session, actor, login))  # noqa: E731  # handed to a thread
     user = await asyncio.to_thread(context.accounts.read, find)
     return reply(user, headers={"ETag": etag(user.version)})
@@ -85,6 +82,7 @@ async def read_user(request: Request, context: Context, login: str) -> Response:
 
 @router.patch("/users/{login}", **documented(UserChange, User, etag=True))
 async def change_user(
+    actor: Administrator,
     request: Request,
     context: Context,
     address: Address,
@@ -92,7 +90,6 @@ async def change_user(
     wanted: Annotated[UserChange, body(UserChange)],
 ) -> Response:
     """Change a person's name, roles or whether they may sign in. Takes ``If-Match``."""
-    actor = Administrator(request)
     version = wanted_version(request)
     accounts = context.accounts
 
@@ -108,9 +105,8 @@ async def change_user(
 
 
 @router.post("/users/{login}/password", **documented(answer=UserMade))
-async def reset_password(request: Request, context: Context, address: Address, login: str) -> Response:
+async def reset_password(actor: Administrator, context: Context, address: Address, login: str) -> Response:
     """Give a person a new one-time password, told once; their sessions end."""
-    actor = Administrator(request)
     accounts = context.accounts
 
     def reset(session: Session) -> UserMade:
@@ -122,9 +118,8 @@ async def reset_password(request: Request, context: Context, address: Address, l
 
 
 @router.get("/sessions", **documented(answer=tuple[SessionInfo, ...]))
-async def list_sessions(request: Request, context: Context) -> Response:
+async def list_sessions(actor: Administrator, context: Context) -> Response:
     """Where the people one administers are signed in."""
-    actor = Administrator(request)
     accounts = context.accounts
 
     def find(session: Session) -> list[SessionInfo]:
@@ -135,8 +130,7 @@ async def list_sessions(request: Request, context: Context) -> Response:
 
 
 @router.delete("/sessions/{session_id}", **documented(status=204))
-async def end_session_of(request: Request, context: Context, address: Address, session_id: str) -> Response:
+async def end_session_of(actor: Administrator, context: Context, address: Address, session_id: str) -> Response:
     """Sign somebody out."""
-    actor = Administrator(request)
     await asyncio.to_thread(end_by_id, context.accounts, actor, address, session_id)
     return Response(status_code=204)
