@@ -154,5 +154,5 @@ def test_the_layout_fingerprint_is_current() -> None:
         [layout.ROLE_CONDITION, layout.ROLE_ENABLE],
     ]  # fmt: skip
     fingerprint = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-    if kernel.LAYOUT != fingerprint:
+    if fingerprint != kernel.LAYOUT:
         pytest.fail(f'write LAYOUT = "{fingerprint}" into kernel.py')
