@@ -29,7 +29,9 @@ class Store:
         columns = list(zip(*rows, strict=True)) or [[], [], [], []]
         types = (pa.string(), pa.int64(), pa.float64(), pa.uint8())
         names = ("path", "time", "value", "quality")
-        return pa.table({name: pa.array(column, type_) for name, column, type_ in zip(names, columns, types, strict=True)})
+        return pa.table(
+            {name: pa.array(column, type_) for name, column, type_ in zip(names, columns, types, strict=True)}
+        )
 
 
 def _journal(folder: Path, connector: str, state: str, seconds: int = 20) -> Store:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import struct
 from pathlib import Path
@@ -36,10 +37,12 @@ def _metric(document: dict[str, object]) -> Metric:
 
 def test_encodes_as_the_official_schema_does(shared_data: Path) -> None:
     vectors = json.loads((shared_data / "protocols" / "sparkplug_b" / "payloads.json").read_text())
+    known = {"name", "alias", "timestamp", "datatype", *FIELDS}
     plain = [
-        vector for vector in vectors
-        if all({*metric} <= {"name", "alias", "timestamp", "datatype", *FIELDS} and "datatype" in metric for metric in vector["payload"]["metrics"])
-    ]  # fmt: skip
+        vector
+        for vector in vectors
+        if all(set(metric) <= known and "datatype" in metric for metric in vector["payload"]["metrics"])
+    ]
     assert len(plain) >= 3
     for vector in plain:
         payload = vector["payload"]
@@ -80,20 +83,26 @@ async def test_births_data_rebirth_and_death(tmp_path: Path, journal_folder: Pat
         observer = await asyncio.to_thread(Subscriber, ports.mqtt_edge, "spBv1.0/#")
         async with running(journal_folder, ports=ports, only=frozenset({catalogue.EDGE})) as park:
             await asyncio.sleep(2)
-            request = encode_payload([Metric(True, DataType.BOOLEAN, "Node Control/Rebirth", timestamp=1)], timestamp=1, seq=None)
+            request = encode_payload(
+                [Metric(True, DataType.BOOLEAN, "Node Control/Rebirth", timestamp=1)], timestamp=1, seq=None
+            )
             assert asks_rebirth(request)
             observer.client.publish("spBv1.0/donggang/NCMD/haian", request, qos=1)
             await asyncio.sleep(1.5)
             await park.finish()
         await asyncio.sleep(0.4)
         observer.close()
-    mine = [(topic.split("/"), payload) for topic, payload, _ in observer.messages if "/haian" in topic and "NCMD" not in topic]
+    mine = [
+        (topic.split("/"), payload)
+        for topic, payload, _ in observer.messages
+        if "/haian" in topic and "NCMD" not in topic
+    ]
     verbs = [topic[2] for topic, _ in mine]
     assert verbs.count("NBIRTH") == 2
     assert verbs.count("DBIRTH") == 4
     assert verbs[-1] == "NDEATH"
     sequence = [(topic[2], read_payload(payload)[2]) for topic, payload in mine if topic[2] != "NDEATH"]
-    for (_, before), (verb, after) in zip(sequence, sequence[1:], strict=False):
+    for (_, before), (verb, after) in itertools.pairwise(sequence):
         assert after == (0 if verb == "NBIRTH" else (before + 1) % 256)
     _check_values(mine, journal_folder)
 

@@ -83,7 +83,9 @@ async def test_a_silent_panel_sends_nothing(tmp_path: Path, journal_folder: Path
     scenario = Scenario((Upset("silence", "weather-2", 0.0, 60),))
     with broker(tmp_path / "broker", ports.mqtt_gas):
         observer = await asyncio.to_thread(Subscriber, ports.mqtt_gas, "senml/#")
-        async with running(journal_folder, ports=ports, only=frozenset({catalogue.GAS}), scenario=scenario, drain=5.0) as park:
+        async with running(
+            journal_folder, ports=ports, only=frozenset({catalogue.GAS}), scenario=scenario, drain=5.0
+        ) as park:
             await asyncio.sleep(2.2)
             await park.finish()
         await asyncio.sleep(0.3)

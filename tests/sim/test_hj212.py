@@ -29,11 +29,16 @@ def test_crc_is_the_standards(shared_data: Path) -> None:
         assert item["crc_in_frame"] is None or crc212(item["frame"][6:-4].encode()) == item["crc_computed"]
 
 
-async def test_answered_reports_are_what_the_platform_got(journal_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_answered_reports_are_what_the_platform_got(
+    journal_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(hj212, "ANSWER_TIMEOUT", 0.4)
     _sample_every_second(monkeypatch)
     ports = Ports.free()
-    async with Platform(ports.hj212) as platform, running(journal_folder, ports=ports, only=frozenset({catalogue.ENVIRONMENT}), drain=5.0) as park:
+    async with (
+        Platform(ports.hj212) as platform,
+        running(journal_folder, ports=ports, only=frozenset({catalogue.ENVIRONMENT}), drain=5.0) as park,
+    ):
         await asyncio.sleep(1.5)
         platform.answering = False
         await asyncio.sleep(1.5)

@@ -116,7 +116,8 @@ def test_gas_reaches_the_detectors_down_wind_first() -> None:
     leak = Upset("leak", "haian/ammonia-farm/t-402", 0.2, 40, 0.2, "ammonia")
     park = Park(4, scenario=Scenario((leak,)))
     park.world.wind_direction = park.weather._home = 270.0
-    around = {point.id: point.index for point in park.points if point.unit_path == "haian/ammonia-farm/t-402" and point.id.startswith("nh3")}  # fmt: skip
+    unit = "haian/ammonia-farm/t-402"
+    around = {p.id: p.index for p in park.points if p.unit_path == unit and p.kind == "toxic-gas"}
     park.advance(12)
     east, west = park.values[around["nh3-1"]], park.values[around["nh3-3"]]
     assert east > 5 * max(west, 1.0)
@@ -130,7 +131,8 @@ def test_every_upset_ends_as_it_began() -> None:
     park, calm = Park(6, scenario=Scenario(upsets)), Park(6, scenario=Scenario.quiet())
     park.advance(60)
     calm.advance(60)
-    assert not (park.silent or park.cut or park.frozen.any() or park.quality.any() or park.bias.any())
+    assert not park.silent | park.cut
+    assert not (park.frozen | (park.quality > 0) | (park.bias != 0)).any()
     np.testing.assert_array_equal(park.pumps.state, calm.pumps.state)
     np.testing.assert_array_equal(park.feeders.closed, calm.feeders.closed)
     np.testing.assert_array_equal(park.reactors.cooling, calm.reactors.cooling)
@@ -151,4 +153,6 @@ def test_says_what_a_step_costs(capsys: pytest.CaptureFixture[str]) -> None:
     park.advance(20)
     spent = (time.process_time() - began) / (20 / park.dt)
     with capsys.disabled():
-        print(f"\n{len(park.points)} points: {spent * 1e3:.2f} ms CPU a step, {spent / park.dt:.2%} of a core at speed 1")
+        print(
+            f"\n{len(park.points)} points: {spent * 1e3:.2f} ms CPU a step, {spent / park.dt:.2%} of a core at speed 1"
+        )

@@ -48,13 +48,29 @@ def test_every_point_is_read_by_one_connector() -> None:
 def test_alarms_carry_guidance_and_limits_of_gas_their_clause() -> None:
     alarms = plant().alarms
     points = plant().point_by_number()
-    limits = [alarm for alarm in alarms if alarm.kind in ("HH", "H", "L", "LL", "rate", "deviation", "state", "vote", "expression")]  # noqa: E501  # one filter
+    limits = [
+        alarm
+        for alarm in alarms
+        if alarm.kind in ("HH", "H", "L", "LL", "rate", "deviation", "state", "vote", "expression")
+    ]  # one filter
     assert len(limits) > 1500
     for alarm in limits:
-        assert alarm.cause and alarm.consequence and alarm.action and alarm.time_to_act, alarm.id
+        assert all((alarm.cause, alarm.consequence, alarm.action, alarm.time_to_act)), alarm.id
         if points[alarm.point].kind in ("toxic-gas", "combustible-gas"):
             assert "GB/T 50493" in alarm.source
-    assert {alarm.kind for alarm in alarms} == {"HH", "H", "L", "LL", "rate", "deviation", "state", "stale", "bad-quality", "vote", "expression"}  # noqa: E501  # one set
+    assert {alarm.kind for alarm in alarms} == {
+        "HH",
+        "H",
+        "L",
+        "LL",
+        "rate",
+        "deviation",
+        "state",
+        "stale",
+        "bad-quality",
+        "vote",
+        "expression",
+    }  # one set
 
 
 def test_the_map_lies_inside_the_park_and_plots_do_not_overlap() -> None:

@@ -34,7 +34,7 @@ def compare(journal_dir: Path, fetch: Fetch) -> dict[str, Any]:
 
     Args:
         journal_dir: folder the park wrote.
-        fetch: called with point paths, start (inclusive) and end (exclusive) in µs UTC; returns a table with the columns
+        fetch: called with point paths, start (inclusive) and end (exclusive), µs UTC; returns a table with columns
             path (string), time (int64 µs UTC), value (float64), quality (uint8): every stored sample.
 
     Returns:

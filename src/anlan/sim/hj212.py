@@ -132,7 +132,8 @@ class Hj212Feed:
         for column, point in enumerate(self.instant):
             factor, values = _factor(point), table[:, column]
             mean = round(float(values.mean()), 4)
-            text = f"{factor}-Avg={mean!r},{factor}-Min={float(values.min())!r},{factor}-Max={float(values.max())!r},{factor}-Flag=N"
+            low, high = float(values.min()), float(values.max())
+            text = f"{factor}-Avg={mean!r},{factor}-Min={low!r},{factor}-Max={high!r},{factor}-Flag=N"
             parts.append(text)
             if factor in self.minute:
                 points.append(self.minute[factor].index)

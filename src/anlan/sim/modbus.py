@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,7 @@ class ModbusFeed:
         self.journal = journal
         points = [point for point in park.points if point.connector == connector]
         self.schedule = Schedule(points, start=start)
-        parsed = [(point.index, *point.tag.split(":")) for point in points]
+        parsed = [(point.index, point.tag.split(":")) for point in points]
         self._floats = _table(parsed, "float32")
         self._shorts = _table(parsed, "int16")
         self._states = _table(parsed, "uint16")
@@ -117,13 +116,7 @@ class ModbusFeed:
         self.discrete = words_of_bits
 
 
-def _table(parsed: list[tuple[int, str, str, str]], kind: str) -> tuple[Any, Any]:
+def _table(parsed: list[tuple[int, list[str]]], kind: str) -> tuple[Any, Any]:
     """Return park indices and addresses of the points with one register type."""
-    picked = [(index, int(address)) for index, _table_name, address, type_ in parsed if type_ == kind]
+    picked = [(index, int(address)) for index, (_, address, type_) in parsed if type_ == kind]
     return np.array([row for row, _ in picked], dtype=np.intp), np.array([at for _, at in picked], dtype=np.intp)
-
-
-def float32_registers(value: float) -> tuple[int, int]:
-    """Return the two registers of a float32, high word first."""
-    high, low = struct.unpack(">HH", struct.pack(">f", value))
-    return high, low

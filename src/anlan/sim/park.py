@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anlan.core.quality import Quality
-from anlan.sim.signals import Layout, layout, table
+from anlan.sim.catalogue import table
+from anlan.sim.signals import Layout, layout
 from anlan.sim.units.air import Detectors, Leak, Puffs, Weather
 from anlan.sim.units.electric import Electrolysers, Feeders
 from anlan.sim.units.machines import Compressors, Pumps
@@ -143,7 +144,7 @@ class Park:
         self.weather.step(dt, world)
         self._couple()
         for group in (self.tanks, self.pumps, self.compressors, self.exchangers, self.reactors, self.boilers):
-            group.step(dt, world)  # type: ignore[attr-defined]  # every group has step(dt, world)
+            group.step(dt, world)
         self.electrolysers.step(dt, world)
         self.feeders.step(dt, world)
         self.puffs.step(dt, world, self.leaks)

@@ -14,7 +14,7 @@ STATIONS = "sim-stations"
 
 
 def device_password(seed: int, device: str) -> str:
-    """Return the password of a device; without ``ANLAN_SIM_TOKEN`` it follows from the seed, so keep that on loopback."""
+    """Return the password of a device; without ``ANLAN_SIM_TOKEN`` it follows from the seed: for loopback only."""
     token = os.environ.get(TOKEN) or f"seed {seed}"
     return hashlib.blake2b(f"{token} {device}".encode(), digest_size=12).hexdigest()
 

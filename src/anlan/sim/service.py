@@ -176,4 +176,4 @@ async def _live(park: Park, devices: Devices, journal: Journal, stop: asyncio.Ev
 async def _drain(devices: Devices, longest: float) -> None:
     deadline = asyncio.get_running_loop().time() + longest
     while any(devices.unacknowledged().values()) and asyncio.get_running_loop().time() < deadline:
-        await asyncio.sleep(0.05)  # noqa: ASYNC110  # the devices' queues have no common event
+        await asyncio.sleep(0.05)  # the devices' queues have no common event

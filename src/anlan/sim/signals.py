@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from anlan.sim import catalogue
-from anlan.sim.catalogue import Item, Watch
+from anlan.sim.catalogue import Item, Watch, table
 
 SPARKPLUG_GROUP = "donggang"
-
-
-@cache
-def table(name: str) -> dict[str, Any]:
-    """Return a table of ``sim/data`` by file name without suffix."""
-    import yaml  # type: ignore[import-untyped]  # ships no types
-
-    text = files("anlan.sim").joinpath("data", f"{name}.yaml").read_text(encoding="utf-8")
-    loaded: dict[str, Any] = yaml.load(text, Loader=yaml.CSafeLoader)  # a safe loader
-    return loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,61 +112,79 @@ def _tag(tags: _Tags, item: Item, row: dict[str, Any], device: str) -> str:
 def _rows(item: Item, groups: dict[str, list[Item]], specs: list[PointSpec], tags: _Tags) -> None:
     template = table("equipment")[item.kind]
     group = template.get("group", "")
-    row_number = len(groups.setdefault(group, []))
+    number = len(groups.setdefault(group, []))
     groups[group].append(item)
     for place, row in enumerate(template["points"]):
-        device = _device(item, row)
-        extra = {
+        unit_alarms = {
             f"{alarm['kind']}.{alarm['name']}": alarm
             for alarm in template.get("unit-alarms", ())
             if alarm["point"] == row["id"]
-        }  # one filter
-        mean, sigma, tau = row.get("wander", (float(row.get("fixed", 0.0)), 0.0, 1.0))
-        low, high = row.get("range", (0, max((*row.get("states", {}), 1))))
-        fast = row.get("fast", False) and item.connector == catalogue.EDGE
-        period = 10.0 if item.connector == catalogue.ENVIRONMENT else 0.2 if fast else float(row.get("every", 1))
-        if item.connector not in (catalogue.DCS, catalogue.EDGE, catalogue.GAS, catalogue.ENVIRONMENT):
-            period = 1.0
-        specs.append(
-            PointSpec(
-                index=len(specs),
-                path=f"{item.path}/{row['id']}",
-                unit_path=item.path,
-                id=row["id"],
-                kind=row["kind"],
-                unit=row.get("unit", ""),
-                name=row["zh"],
-                name_en=row["en"],
-                equipment=item.id.upper(),
-                source=(group, row["q"], row_number) if "q" in row else (),
-                wander=(float(mean), float(sigma), float(tau)),
-                noise=float(row.get("noise", 0)),
-                step=float(row.get("step", 1)),
-                low=float(low),
-                high=float(high),
-                period=period,
-                safety=row.get("safety", False),
-                states=row.get("states", {}),
-                connector=item.connector,
-                device=device,
-                tag=_tag(tags, item, row, device),
-                x=item.x + 0.8 * (place % 4),
-                y=item.y - 0.8 * (place // 4),
-                parameters=item.parameters,
-                alarms={**row.get("alarms", {}), **extra},
-                stale=float(row.get("stale", 0)),
-                instrument=f"{_LETTERS.get(row['kind'], 'X')}-{item.id.upper()}",
-            )  # fmt: skip
-        )
+        }
+        source = (group, row["q"], number) if "q" in row else ()
+        specs.append(_spec(item, row, len(specs), place, source, unit_alarms, tags))
         if item.connector == catalogue.ENVIRONMENT:
             specs.append(_minute_mean(specs[-1], len(specs)))
 
 
+def _spec(
+    item: Item,
+    row: dict[str, Any],
+    index: int,
+    place: int,
+    source: tuple[str, str, int] | tuple[()],
+    unit_alarms: dict[str, dict[str, Any]],
+    tags: _Tags,
+) -> PointSpec:
+    mean, sigma, tau = row.get("wander", (row.get("fixed", 0.0), 0.0, 1.0))
+    low, high = row.get("range", (0, max((*row.get("states", {}), 1))))
+    device = _device(item, row)
+    return PointSpec(
+        index=index,
+        path=f"{item.path}/{row['id']}",
+        unit_path=item.path,
+        id=row["id"],
+        kind=row["kind"],
+        unit=row.get("unit", ""),
+        name=row["zh"],
+        name_en=row["en"],
+        equipment=item.id.upper(),
+        source=source,
+        wander=(float(mean), float(sigma), float(tau)),
+        noise=float(row.get("noise", 0)),
+        step=float(row.get("step", 1)),
+        low=float(low),
+        high=float(high),
+        period=_period(item.connector, row),
+        safety=row.get("safety", False),
+        states=row.get("states", {}),
+        connector=item.connector,
+        device=device,
+        tag=_tag(tags, item, row, device),
+        x=item.x + 0.8 * (place % 4),
+        y=item.y - 0.8 * (place // 4),
+        parameters=item.parameters,
+        alarms={**row.get("alarms", {}), **unit_alarms},
+        stale=float(row.get("stale", 0)),
+        instrument=f"{_LETTERS.get(row['kind'], 'X')}-{item.id.upper()}",
+    )
+
+
+def _period(connector: str, row: dict[str, Any]) -> float:
+    """Return the seconds between samples: stations report every 10 s, controllers scan every second."""
+    if connector == catalogue.ENVIRONMENT:
+        return 10.0
+    if connector in (catalogue.TANKS, catalogue.UTILITY, catalogue.ASU):
+        return 1.0
+    if connector == catalogue.EDGE and row.get("fast"):
+        return 0.2
+    return float(row.get("every", 1))
+
+
 # First letters of the tags on the drawings (GB/T 2625 / ISA-5.1).
 _LETTERS = {
-    "pressure": "PT", "temperature": "TT", "level": "LT", "flow": "FT", "speed": "ST", "vibration": "VT", "current": "IT",
-    "voltage": "ET", "power": "JT", "valve-position": "ZT", "differential-pressure": "PDT", "state": "XS", "weight": "WT",
-    "concentration": "AT", "ph": "AT", "oxygen": "AT", "conductivity": "AT",
+    "pressure": "PT", "temperature": "TT", "level": "LT", "flow": "FT", "speed": "ST", "vibration": "VT",
+    "current": "IT", "voltage": "ET", "power": "JT", "valve-position": "ZT", "differential-pressure": "PDT",
+    "state": "XS", "weight": "WT", "concentration": "AT", "ph": "AT", "oxygen": "AT", "conductivity": "AT",
 }  # fmt: skip
 
 
@@ -190,49 +197,45 @@ def _minute_mean(point: PointSpec, index: int) -> PointSpec:
     )  # fmt: skip
 
 
-def _detector(watch: Watch, number: int, specs: list[PointSpec]) -> PointSpec:
+def _detector(watch: Watch, number: int, index: int) -> PointSpec:
     limit = table("limits")[watch.gas]
-    short = {"hydrogen-sulphide": "h2s", "ethylene-oxide": "eo", "ammonia": "nh3", "chlorine": "cl2"}.get(
-        watch.gas, watch.gas
-    )
-    name = f"{short}-{watch.number}"
-    unit = watch.unit.rpartition("/")
-    area = unit[0].rpartition("/")[2]
+    name = f"{limit.get('id', watch.gas)}-{watch.number}"
+    area, _, unit = watch.unit.partition("/")[2].partition("/")
     return PointSpec(
-        index=len(specs), path=f"{watch.unit}/{name}", unit_path=watch.unit, id=name, kind=limit["kind"],
-        unit=limit["unit"], name=f"{limit['zh']} {watch.number}", name_en=f"{limit['en']} {watch.number}",
-        equipment="", source=("detectors", "reading", number), wander=(0.0, 0.0, 1.0),
-        noise=limit["noise"], step=limit["step"], low=0.0, high=float(limit["high"]), period=1.0, safety=True,
-        states={}, connector=catalogue.GAS, device=watch.device, tag=f"senml:{watch.device}/{area}-{unit[2]}/{name}",
-        x=watch.x, y=watch.y, parameters={}, alarms=_gas_alarms(limit), stale=20.0, instrument=f"GT-{number + 1001}",
-    )  # fmt: skip
+        index=index,
+        path=f"{watch.unit}/{name}",
+        unit_path=watch.unit,
+        id=name,
+        kind=limit["kind"],
+        unit=limit["unit"],
+        name=f"{limit['zh']} {watch.number}",
+        name_en=f"{limit['en']} {watch.number}",
+        equipment="",
+        source=("detectors", "reading", number),
+        wander=(0.0, 0.0, 1.0),
+        noise=limit["noise"],
+        step=limit["step"],
+        low=0.0,
+        high=float(limit["high"]),
+        period=1.0,
+        safety=True,
+        states={},
+        connector=catalogue.GAS,
+        device=watch.device,
+        tag=f"senml:{watch.device}/{area}-{unit}/{name}",
+        x=watch.x,
+        y=watch.y,
+        parameters={},
+        alarms=_gas_alarms(limit),
+        stale=20.0,
+        instrument=f"GT-{number + 1001}",
+    )
 
 
 def _gas_alarms(limit: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    toxic = limit["kind"] == "toxic-gas"
-    texts = {"cause": "密封、法兰或阀门泄漏", "effect": "人员中毒" if toxic else "燃烧爆炸"}
-    source = f"{limit['source']}（{limit['basis']}）"
-    span = limit["high"]
-    first = {"limit": limit["H"], "deadband": 0.03 * span, "delay": 0, "grade": "major", "act": 300, "source": source}
-    alarms = {"H": first | texts | {"action": "佩戴防护现场确认，查找泄漏点，撤离无关人员"}}
-    if "HH" in limit:
-        second = {
-            "limit": limit["HH"],
-            "deadband": 0.03 * span,
-            "delay": 0,
-            "grade": "catastrophic",
-            "act": 180,
-            "source": source,
-        }
-        alarms["HH"] = second | texts | {"action": "撤离，切断泄漏源，启动应急预案与喷淋"}
-    if "L" in limit:
-        alarms["L"] = first | {
-            "limit": limit["L"],
-            "cause": "氮气泄漏置换氧气",
-            "effect": "人员窒息",
-            "action": "撤离，强制通风",
-        }
-    return alarms
+    texts = table("limits")["texts"][limit["kind"]]
+    common = {"deadband": 0.03 * limit["high"], "source": f"{limit['source']}（{limit['basis']}）"}
+    return {kind: {"limit": limit[kind]} | common | text for kind, text in texts.items() if kind in limit}
 
 
 @dataclass(frozen=True)
@@ -253,14 +256,13 @@ class Layout:
 def layout() -> Layout:
     """Return the park's layout; it depends on nothing but the tables."""
     equipment = catalogue.items()
-    watching = catalogue.watches(equipment)
+    watching = catalogue.watches()
     groups: dict[str, list[Item]] = {}
     specs: list[PointSpec] = []
     tags = _Tags()
     for item in equipment:
         _rows(item, groups, specs, tags)
-    for number, watch in enumerate(watching):
-        specs.append(_detector(watch, number, specs))
+    specs += [_detector(watch, number, len(specs) + number) for number, watch in enumerate(watching)]
     return Layout(equipment, watching, groups, tuple(specs))
 
 

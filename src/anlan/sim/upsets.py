@@ -150,7 +150,7 @@ OPENING = (
     Upset("pump-trip", "donglan/eo/p-203a", 3, 90),
     Upset("leak", "haian/pump-station/p-402a", 4, 50, 0.25, "ammonia"),
     Upset("state", "haian/loading/bay-3/grounding", 5, 12, 0.0),
-    Upset("high-level", "donglan/tank-farm/t-322", 2, 60, 14.0),
+    Upset("high-level", "donglan/tank-farm/t-322", 2, 60, 120.0),
     Upset("cooling-loss", "donglan/ethoxylation/r-302", 6, 150, 0.95),
     Upset("valve-stick", "donglan/eo/e-205", 6, 110, 6.0),
     Upset("silence", "weather-2", 8, 55),
@@ -221,7 +221,8 @@ def random_upsets(seed: int, hours: float, first: float = 240.0) -> tuple[Upset,
         (0.10, lambda at: Upset("valve-stick", str(rng.choice(exchangers)), at, 240, 5.0)),
         (0.10, lambda at: Upset("silence", str(rng.choice(["weather-1", "weather-2", "fire-gangneng"])), at, 90)),
     )
-    found, at = [], first
+    found: list[Upset] = []
+    at = first
     while True:
         at += float(rng.exponential(600.0))
         if at > hours * 3600:

@@ -26,7 +26,7 @@ class Electrolysers:
         self.temperature = np.full(count, 86.0)
         self.ageing = np.linspace(0.0, 0.05, count)
         self.imbalance = np.full(count, 0.08)
-        self.header = np.zeros(2) + (24.0, 28.0)
+        self.header = np.array([24.0, 28.0])
         self.difference = np.full(count, 4.0)
         self._observe()
 
