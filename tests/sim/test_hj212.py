@@ -39,11 +39,11 @@ async def test_answered_reports_are_what_the_platform_got(
         Platform(ports.hj212) as platform,
         running(journal_folder, ports=ports, only=frozenset({catalogue.ENVIRONMENT}), drain=5.0) as park,
     ):
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(1.1)
         platform.answering = False
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(1.1)
         platform.answering = True
-        await asyncio.sleep(2.0)
+        await asyncio.sleep(1.1)
         totals = await park.finish()
     assert not platform.broken
     assert totals["pending"][catalogue.ENVIRONMENT] == 0

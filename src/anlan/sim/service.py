@@ -174,6 +174,7 @@ async def _live(park: Park, devices: Devices, journal: Journal, stop: asyncio.Ev
 
 
 async def _drain(devices: Devices, longest: float) -> None:
-    deadline = asyncio.get_running_loop().time() + longest
-    while any(devices.unacknowledged().values()) and asyncio.get_running_loop().time() < deadline:
-        await asyncio.sleep(0.05)  # the devices' queues have no common event
+    for _ in range(round(longest / 0.05)):
+        if not any(devices.unacknowledged().values()):
+            return
+        await asyncio.sleep(0.05)
