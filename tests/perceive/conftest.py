@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import tomllib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import numpy as np
+import pytest
 
 from anlan.core import log
 from anlan.core.batch import BatchHeader, SampleBatch, decode
 from anlan.core.health import Health
 from anlan.core.time import now_us
+from anlan.perceive import connector
 from anlan.perceive.service import GatewayService
 from anlan.plant.model import ConnectorSpec, Plant, Point, SiteInfo, encode_plant, revision_of
 from anlan.settings import Settings
 from anlan.store.fabric.client import Fabric
 from anlan.store.fabric.log import LogMessage, LogReader
+from tests.conftest import ROOT
+
+
+@pytest.fixture(autouse=True)
+def _connectors_of_the_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Find the connectors in pyproject.toml, so that the tests need no installed metadata."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = project["entry-points"][connector.ENTRY_POINTS]
+    found = tuple(EntryPoint(name, value, connector.ENTRY_POINTS) for name, value in declared.items())
+    monkeypatch.setattr(connector, "entry_points", lambda group: found)
 
 
 def make_plant(connectors: tuple[ConnectorSpec, ...], points: int = 10, **changes: Any) -> Plant:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -28,8 +28,8 @@ class HandConnector:
     """Registers itself so that the test can speak for its device."""
 
     MANIFEST = Manifest("hand", "hand", "手动", Arrival.POLL, Grade.BRONZE)
-    running: dict[str, Any] = {}
-    started: list[str] = []
+    running: ClassVar[dict[str, Any]] = {}
+    started: ClassVar[list[str]] = []
 
     def __init__(self, spec: ConnectorSpec, context: Any) -> None:
         self.context = context

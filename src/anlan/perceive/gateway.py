@@ -507,11 +507,12 @@ class Gateway:
 
 def _owned(batch: SampleBatch) -> SampleBatch:
     # The kernel writes into the columns and is compiled for writable, contiguous ones.
-    columns = (batch.point, batch.time, batch.value, batch.quality)
-    point, time, value, quality = (
-        column if column.flags.writeable and column.flags.c_contiguous else column.copy() for column in columns
+    return SampleBatch(
+        np.require(batch.point, requirements=("C", "W")),
+        np.require(batch.time, requirements=("C", "W")),
+        np.require(batch.value, requirements=("C", "W")),
+        np.require(batch.quality, requirements=("C", "W")),
     )
-    return SampleBatch(point, time, value, quality)
 
 
 def _runs(portions: list[Portion], lengths: NDArray[np.int64]) -> tuple[Run, ...]:

@@ -1,8 +1,8 @@
 r"""JSON documents of any shape on MQTT topics: the map names the fields.
 
 Tags are ``json:TOPIC#FIELD.PATH`` (list elements by index, ``values.0.pv``; a field name with a dot in it as ``a\.b``),
-or a mapping ``{topic, field}``. A topic may carry one document or a list of them. Time and quality fields are options of
-the payload; without a time field ``time``, ``timestamp``, ``ts`` and ``t`` are tried, then the receipt counts.
+or a mapping ``{topic, field}``. A topic may carry one document or a list of them. Time and quality fields are options
+of the payload; without a time field ``time``, ``timestamp``, ``ts`` and ``t`` are tried, then the receipt counts.
 """
 
 from __future__ import annotations
