@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from anlan.core.time import HOUR, MINUTE, SECOND
@@ -83,3 +84,16 @@ def note_success(session: Session, login: str, address: str) -> None:
         row = session.get(FailureRow, key)
         if row is not None:
             session.delete(row)
+
+
+def forget(session: Session, login: str) -> int:
+    """Forget the failures of an account from wherever, and return how many counts there were."""
+    account = digest(login.casefold())[:40]
+    rows = session.scalars(
+        select(FailureRow).where(
+            (FailureRow.key == f"account:{account}") | FailureRow.key.startswith(f"pair:{account}:")
+        )
+    ).all()
+    for row in rows:
+        session.delete(row)
+    return len(rows)

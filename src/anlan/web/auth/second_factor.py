@@ -32,7 +32,7 @@ def begin(session: Session, vault: Vault, user_id: str, issuer: str) -> Enrolmen
         raise ConflictError("a second factor is already set up", where=row.login, fix="remove it first")
     seed = pyotp.random_base32()
     row.totp_seed = vault.seal(seed, row.id)
-    return Enrolment(seed, pyotp.TOTP(seed).provisioning_uri(row.login, issuer_name=issuer))
+    return Enrolment(seed, pyotp.TOTP(seed).provisioning_uri(name=row.login, issuer_name=issuer))
 
 
 def confirm(session: Session, vault: Vault, auditor: Auditor, user_id: str, code: str, now: int) -> tuple[str, ...]:
