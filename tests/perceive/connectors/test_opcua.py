@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import math
-import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,56 +22,10 @@ from anlan.core.quality import Quality
 from anlan.perceive.connectors._opcua_values import parse_tag, quality_of, time_of
 from anlan.perceive.connectors.opcua import OpcUaConnector
 from anlan.plant.model import ConnectorSpec
-from tests.conftest import free_port
 from tests.perceive.connectors.harness import MemoryContext, line, running
+from tests.perceive.connectors.opcua_plant import START, Plant
 
 TAGS = {"p": "ns=2;s=PT401", "t": "ns=2;s=TT401", "state": "ns=2;s=XV401", "second": {"node": "ns=2;s=ARR", "index": 1}}
-
-
-START = {"PT401": 1.5, "TT401": 20.0, "XV401": True, "ARR": [1.0, 2.0, 3.0], "TXT": "hello"}
-
-
-class Plant:
-    """A small server in a thread of its own: pressure with history, temperature, a valve, an array, a text."""
-
-    def __init__(self, prepare: Callable[[Server], Coroutine[Any, Any, None]] | None = None) -> None:
-        self.port = free_port()
-        self.server = Server()
-        self.nodes: dict[str, Any] = {}
-        self._prepare = prepare
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(30)
-
-    def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self.server.stop(), self._loop).result(30)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-
-    async def call(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Run a coroutine where the server runs."""
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
-
-    async def _start(self) -> None:
-        await self.server.init()
-        self.server.set_endpoint(f"opc.tcp://127.0.0.1:{self.port}/")
-        if self._prepare is not None:
-            await self._prepare(self.server)
-        await self.server.register_namespace("urn:test:plant")
-        folder = await self.server.nodes.objects.add_folder(ua.NodeId("unit", 2), "2:unit")
-        for name, value in START.items():
-            self.nodes[name] = await folder.add_variable(ua.NodeId(name, 2), f"2:{name}", value)
-        await self.server.historize_node_data_change(self.nodes["PT401"], period=None, count=10_000)
-        await self.server.start()
-
-    async def write(self, name: str, value: Any, status: int = 0, source: datetime.datetime | None = None) -> None:
-        moment = source or datetime.datetime.now(datetime.UTC)
-        variant = ua.Variant(value, ua.VariantType.Double if isinstance(value, float) else None)
-        data = ua.DataValue(variant, ua.StatusCode(status), SourceTimestamp=moment, ServerTimestamp=moment)
-        await self.call(self.nodes[name].write_value(data))
 
 
 @pytest.fixture(scope="module")

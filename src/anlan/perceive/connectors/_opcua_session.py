@@ -6,18 +6,25 @@ import asyncio
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from asyncua import Client, ua
 from asyncua.crypto import security_policies, uacrypto
 from cryptography import x509
 
 from anlan.core.errors import PermissionDeniedError
-from anlan.perceive.connector import Context
 from anlan.perceive.connectors._options import Options
 
 POLICIES = ("None", "Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss")
 MODES = ("Sign", "SignAndEncrypt")
+
+
+class Secrets(Protocol):
+    """What hands out secrets by name: a connector's context, or a command."""
+
+    def secret(self, name: str) -> str:
+        """Return the secret ``name``."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,7 @@ class Security:
     password: str = ""
 
 
-def read_security(options: Options, context: Context) -> Security:
+def read_security(options: Options, context: Secrets) -> Security:
     """Return the security options, with every file they name read once.
 
     Raises:
