@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -40,6 +40,7 @@ from anlan.web.app import create_app
 from anlan.web.auth import tokens, users
 from anlan.web.auth.accounts import Accounts
 from anlan.web.auth.model import NewToken, NewUser
+from anlan.web.context import WebContext
 from anlan.web.security import SESSION_COOKIE
 from anlan.web.tables import UserRow
 from tests.conftest import FabricProcess
@@ -103,6 +104,7 @@ class WebNode:
         self.tokens: dict[str, str] = {}
         self.health = Health("web", started=now_us())
         self.fabric: Fabric
+        self.context: WebContext
         self.writer: LogWriter
         self._nats = FabricProcess(settings)
         self._loop = uvloop.new_event_loop()
@@ -128,6 +130,14 @@ class WebNode:
 
     def run(self, work: Coroutine[Any, Any, R]) -> R:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+
+    def call(self, work: Callable[[], object]) -> None:
+        """Run a function in the web process's loop."""
+
+        async def called() -> None:
+            work()
+
+        self.run(called())
 
     def client(self, who: str = "") -> httpx.Client:
         """Return a client with a person's API token, or an anonymous one."""
@@ -161,7 +171,13 @@ class WebNode:
             self.writer = LogWriter(self.fabric)
             await self.configure(self.plant)
             await self._respond()
-            with patch.object(service, "create_app", _with_sockets):
+
+            def make(*args: Any, **keywords: Any) -> FastAPI:
+                app = _with_sockets(*args, **keywords)
+                self.context = app.state.context
+                return app
+
+            with patch.object(service, "create_app", make):
                 serving = asyncio.ensure_future(service.run(web, self.health, self._stop, console=self.console))
                 await asyncio.sleep(0)
                 await self._until_ready(serving)

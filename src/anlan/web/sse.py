@@ -158,7 +158,7 @@ class ValueFeed(_Streams):
                     if not await still_good():
                         return
                 listener.wake.clear()
-                if listener.frames or listener.behind:
+                if listener.frames or listener.behind or self.closed:
                     continue
                 try:
                     await asyncio.wait_for(listener.wake.wait(), HEARTBEAT_S)
