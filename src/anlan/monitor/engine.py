@@ -94,13 +94,13 @@ class Engine:
         self.floods = Floods()
         self.sequence = 0
         self.time = 0
+        self._events: list[Event] = []
         self._prepare()
 
     def _prepare(self) -> None:
         self.state.points["quiet"] = quiet_points(self.compiled.tables)
         kernel.bands(self.compiled.tables, self.state)
         self._out = np.empty(self.compiled.most_out, OUT)
-        self._events: list[Event] = []
 
     @property
     def revision(self) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 
 from anlan.core import log
 from anlan.core.actor import Actor, Permission
@@ -41,6 +40,9 @@ class Trial:
         self._start, self._end = start, end
         # Only staleness counts observed time; everything else is exact however coarse the ticks are.
         self._part = SECOND if len(self._engine.compiled.tables.stale) else LONGEST_PART
+        rules = self._engine.compiled.tables.rules
+        longest = [int(rules[name].max(initial=0)) for name in ("stale_after", "on_delay", "off_delay")]
+        self._patience = sum(longest) + 2 * self._part
         self._clock = start
         self._samples = 0
         self._times: dict[str, list[int]] = {definition.id: [] for definition in definitions}
@@ -55,9 +57,8 @@ class Trial:
         while at < len(batch):
             until = self._clock + self._part
             first = int(batch.time[at])
-            if first >= until and self._part == LONGEST_PART:
-                # Nothing lies between: one tick crosses the gap.
-                self._tick(first)
+            if first >= until:
+                self._cross(first)
                 continue
             end = int(np.searchsorted(batch.time, until))
             if end > at:
@@ -65,6 +66,14 @@ class Trial:
                 part = SampleBatch(batch.point[rows], batch.time[rows], batch.value[rows], batch.quality[rows])
                 self._take(self._engine.samples(part, BatchHeader("trial", until), 0))
                 at = end
+            self._tick(until)
+
+    def _cross(self, until: int) -> None:
+        """Let time pass without samples: after the longest staleness and delay nothing can change any more."""
+        settled = min(self._clock + self._patience, until)
+        while self._clock < settled:
+            self._tick(min(self._clock + self._part, settled))
+        if self._clock < until:
             self._tick(until)
 
     def _tick(self, time: int) -> None:
@@ -86,8 +95,7 @@ class Trial:
 
     def result(self) -> TryResult:
         """Return what the definitions did; what still stands counts to the end of the period."""
-        while self._clock < self._end:
-            self._tick(min(self._clock + self._part, self._end))
+        self._cross(self._end)
         in_alarm = {alarm: span / SECOND for alarm, span in self._in_alarm.items()}
         for alarm, since in self._since.items():
             in_alarm[alarm] += max(self._end - since, 0) / SECOND
@@ -129,13 +137,11 @@ async def history(
     fabric: Fabric, actor: Actor, points: tuple[int, ...], start: int, end: int
 ) -> tuple[SampleBatch, bool]:
     """Return the raw samples of a period in time order, and whether that is all of it."""
+    from anlan.store.historian.client import HistorianClient, truncated
+
     query = SeriesQuery(SeriesKind.RAW, points, start, end, limit=WINDOW_ROWS)
-    data = b"".join([piece async for piece in fabric.call_pieces("historian.series", query, actor)])
-    with pa.ipc.open_stream(data) as reader:
-        truncated = b"truncated" in (reader.schema.metadata or {})
-        table = reader.read_all()
-        truncated = truncated or b"truncated" in (table.schema.metadata or {})
-    return sorted_by_time(from_arrow(table)), not truncated
+    table = await HistorianClient(fabric, actor).series(query)
+    return sorted_by_time(from_arrow(table)), not truncated(table)
 
 
 def windows(start: int, end: int, length: int) -> Iterator[tuple[int, int]]:
@@ -145,8 +151,10 @@ def windows(start: int, end: int, length: int) -> Iterator[tuple[int, int]]:
         start += length
 
 
-async def try_on_historian(fabric: Fabric, plant: Plant, request: TryDefinition, actor: Actor) -> TryResult:
-    """Return what the definitions would have done on the historian's samples.
+async def try_on_historian(
+    fabric: Fabric, plant: Plant, request: TryDefinition, actor: Actor, *, unknown: frozenset[int] = frozenset()
+) -> TryResult:
+    """Return what the definitions would have done on the historian's samples; of ``unknown`` points it has none.
 
     Raises:
         InvalidInputError: an unknown point, or a period with too many samples.
@@ -154,14 +162,14 @@ async def try_on_historian(fabric: Fabric, plant: Plant, request: TryDefinition,
     """
     import asyncio
 
-    numbers = points_of(plant, request.definitions)
+    numbers = tuple(n for n in points_of(plant, request.definitions) if n not in unknown)
     paths = plant.point_by_number()
     for number in numbers:
         actor.require(Permission.VIEW, paths[number].path)
     trial = Trial(plant, request.definitions, request.start, request.end)
     total = 0
     waiting = list(windows(request.start, request.end, DAY))[::-1]
-    while waiting:
+    while waiting and numbers:
         first, last = waiting.pop()
         batch, whole = await history(fabric, actor, numbers, first, last)
         if not whole and last - first > SECOND:

@@ -20,9 +20,9 @@ from anlan.settings import ROLES, Settings
 MAX_PAYLOAD = 8 << 20
 
 _COMMON = ("_INBOX.>", "$JS.API.>", "$JS.ACK.>", "health.>", "events.>")
-# What each role may publish beyond _COMMON. Only web, works and runtime may ask all services (they carry the actor; the
-# alarms may ask for history, to try definitions on), only
-# the alarm service writes commands and ticks, only the gateway samples.
+# What each role may publish beyond _COMMON. Only web, works and runtime may ask services (they carry the actor), the
+# alarms for history alone, to try definitions on; only the alarm service writes commands and ticks, only the gateway
+# samples.
 _PUBLISH: dict[str, tuple[str, ...]] = {
     "gateway": ("log.samples", "log.connector", "dead.>", "unlogged.>"),
     "alarms": ("log.tick", "log.command", "live.>", "svc.historian.series"),
