@@ -1,8 +1,8 @@
 """The same alarm work in peers, measured in the same run: Node-RED (npm) and vmalert on VictoriaMetrics (Debian).
 
-Work: 1 000 points with HH, H, L and LL limits and a deadband, packs of 100 samples as JSON. What each of them does with it
-differs in its favour where it must: Node-RED stores nothing and acknowledges nothing, vmalert evaluates at its smallest
-interval of one second. Anlan's figure is the whole chain: durable, stored and evaluated.
+Work: 1 000 points with HH, H, L and LL limits and a deadband, packs of 100 samples as JSON. What each of them does with
+it differs in its favour where it must: Node-RED stores nothing and acknowledges nothing, vmalert evaluates at its
+smallest interval of one second. Anlan's figure is the whole chain: durable, stored and evaluated.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any, Iterator
+from typing import Any, ClassVar
 
 import httpx
 
-from benchmarks.ports import free_port
+from anlan.cli.options import free_port
 
 POINTS = 1_000
 PACK = 100
@@ -52,7 +52,7 @@ return msg;
 
 
 def packs(count: int) -> list[bytes]:
-    """Return ``count`` JSON packs of 100 samples; one sample in a thousand crosses a limit, the last pack always does."""
+    """Return ``count`` JSON packs of 100 samples; one sample in a thousand crosses a limit, and the last pack."""
     made = []
     for number in range(count):
         rows = []
@@ -169,7 +169,7 @@ def node_red(count: int, progress: Callable[[str], None]) -> dict[str, Any]:
 class _Notified(BaseHTTPRequestHandler):
     """Stands in for Alertmanager: takes down when each alert first arrived."""
 
-    first: dict[str, float] = {}
+    first: ClassVar[dict[str, float]] = {}
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))

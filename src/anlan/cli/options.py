@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -48,3 +49,10 @@ def node_settings(**values: object) -> Settings:
             fix="give --tls-certificate and --tls-key, or listen on 127.0.0.1 behind a proxy",
         )
     return settings
+
+
+def free_port() -> int:
+    """Return a loopback port that is free at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
