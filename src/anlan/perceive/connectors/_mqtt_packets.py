@@ -409,12 +409,18 @@ def subscribe(version: int, identifier: int, filters: list[tuple[str, int]]) -> 
 
 
 def connect(request: Connect) -> bytes:
-    """Return a CONNECT without a will."""
+    """Return a CONNECT."""
     flags = request.clean << 1 | (request.user is not None) << 7 | (request.password is not None) << 6
+    if request.will is not None:
+        flags |= 0x04 | request.will.qos << 3 | request.will.retain << 5
     body = text("MQTT") + bytes([request.version, flags]) + struct.pack(">H", request.keep_alive)
     if request.version == V5:
         body += properties_of(request.properties)
     body += text(request.client_id)
+    if request.will is not None:
+        if request.version == V5:
+            body += properties_of({WILL_DELAY: request.will.delay} if request.will.delay else {})
+        body += text(request.will.topic) + text(request.will.payload)
     if request.user is not None:
         body += text(request.user)
     if request.password is not None:

@@ -166,8 +166,8 @@ class MqttConnector:
         self._context.up()
         try:
             while True:
-                await asyncio.sleep(1.0)
                 self._look_after()
+                await asyncio.sleep(1.0)
         finally:
             server.close()
             for connection in list(self.connections):
