@@ -31,6 +31,9 @@ enterprises:
 """
 
 
+OPEN_RING = "{type: Polygon, coordinates: [[[0, 0], [1, 0], [1, 1], [0, 2]]]}"
+
+
 def write(folder: Path, text: str, name: str = "site.yaml") -> Path:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -220,7 +223,7 @@ def test_a_broken_file_says_its_line(tmp_path: Path) -> None:
         ("site: {id: a}\nzones: [{id: z, geojson: ../../etc/passwd}]\n", "geojson-outside"),
         ("site: {id: a}\nzones: [{id: z, geometry: {type: Point, coordinates: [1, 2]}}]\n", "geojson"),
         (
-            "site: {id: a}\nzones:\n- {id: z,\n   geometry: {type: Polygon, coordinates: [[[0, 0], [1, 0], [1, 1], [0, 2]]]}}\n",
+            "site: {id: a}\nzones:\n- {id: z, geometry: " + OPEN_RING + "}\n",
             "geojson",
         ),
     ],

@@ -52,11 +52,16 @@ class DraftedAlarm:
     loc: Loc
 
 
+@cache
+def _default_duration(key: str) -> int:
+    return duration_us(getattr(defaults(), key))
+
+
 def stale_after(part: PointPart) -> int:
     """Return how long (µs) a point may stay silent; safety points have a default, others are never stale."""
     if part.stale is not None:
         return part.stale
-    return duration_us(defaults().stale_of_safety_points) if part.safety else 0
+    return _default_duration("stale_of_safety_points") if part.safety else 0
 
 
 def alarm_id(path: str, kind: str, name: str | None) -> str:
@@ -72,6 +77,12 @@ def resolve(reference: str, unit_path: str, points: Mapping[str, object]) -> str
     return neighbour if neighbour in points else None
 
 
+@cache
+def _plain(kind: str) -> AlarmPart:
+    """Return a long form that says nothing but its kind."""
+    return AlarmPart.model_validate({"kind": kind})
+
+
 def of_point(placed: PlacedPoint) -> Iterator[DraftedAlarm]:
     """Yield the alarms of a point: its limits, its long forms, and the default ones of a safety point."""
     part = placed.part
@@ -80,7 +91,7 @@ def of_point(placed: PlacedPoint) -> Iterator[DraftedAlarm]:
     for kind, limit in limits.items():
         if kind not in detailed:
             loc = (*placed.loc, "limits", kind)
-            short = AlarmPart.model_construct(kind=kind)
+            short = _plain(kind)
             yield DraftedAlarm(
                 alarm_id(placed.path, kind, None), placed.path, placed.unit_path, kind, short, limit, loc
             )
@@ -93,7 +104,7 @@ def of_point(placed: PlacedPoint) -> Iterator[DraftedAlarm]:
         given = {alarm.kind for alarm in part.alarms}
         for kind in ("stale", "bad-quality"):
             if kind not in given and (kind != "stale" or stale_after(part)):
-                default = AlarmPart.model_construct(kind=kind)
+                default = _plain(kind)
                 identity = alarm_id(placed.path, kind, None)
                 yield DraftedAlarm(identity, placed.path, placed.unit_path, kind, default, None, placed.loc)
 
@@ -189,7 +200,7 @@ def _first(*values: _T | None) -> _T:
 
 def _default_on_delay(kind: str, point: PointPart) -> int:
     if kind == "bad-quality":
-        return duration_us(defaults().bad_quality_on_delay)
+        return _default_duration("bad_quality_on_delay")
     if kind in LIMIT_KINDS and point.on_delay is not None:
         return point.on_delay
     return 0

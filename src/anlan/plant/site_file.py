@@ -21,6 +21,7 @@ from anlan.plant.yaml_source import Mapping, Sequence
 MAX_FILE_MB = 64
 SUFFIXES = (".yaml", ".yml")
 Loc = tuple[str | int, ...]
+TextByFile = dict[Path, str]
 
 # Lists that several files of a folder may add to; the first three are joined by id down the hierarchy.
 _BRANCHES = ("enterprises", "areas", "units")
@@ -118,12 +119,15 @@ def locate(root: Mapping, loc: Loc) -> tuple[str, int, str]:
     return file, line, ".".join(names)
 
 
-def check(path: Path, *, now_us: int | None = None) -> tuple[SiteDocument | None, tuple[Finding, ...]]:
+def check(
+    path: Path, *, now_us: int | None = None, overlay: TextByFile | None = None
+) -> tuple[SiteDocument | None, tuple[Finding, ...]]:
     """Read and check a site.
 
     Args:
         path: a site file, or a folder whose ``*.yaml`` and ``*.yml`` files are read together.
         now_us: the moment expiry dates are judged at (µs UTC); default now.
+        overlay: texts that stand in for files, to check a change before it is written.
 
     Returns:
         The document (None if anything is an error) and all findings, in file order.
@@ -131,7 +135,7 @@ def check(path: Path, *, now_us: int | None = None) -> tuple[SiteDocument | None
     from anlan.plant.checks import check_document
 
     moment = time.time_ns() // 1_000 if now_us is None else now_us
-    raw, files, findings = _read(Path(path))
+    raw, files, findings = _read(Path(path), overlay or {})
     if raw is None:
         return None, _sorted(findings)
     site, more = _validate(raw)
@@ -176,7 +180,7 @@ def _sorted(findings: list[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda item: (item.file, item.line)))
 
 
-def _read(path: Path) -> tuple[Mapping | None, list[Path], list[Finding]]:
+def _read(path: Path, overlay: TextByFile) -> tuple[Mapping | None, list[Path], list[Finding]]:
     findings: list[Finding] = []
     files = site_files(path)
     if not files:
@@ -184,7 +188,7 @@ def _read(path: Path) -> tuple[Mapping | None, list[Path], list[Finding]]:
     roots: list[Mapping] = []
     for file in files:
         name = str(file.relative_to(path)) if path.is_dir() else file.name
-        root, more = _read_file(file, name)
+        root, more = parse_text(overlay[file], name) if file in overlay else _read_file(file, name)
         findings += more
         if root is not None:
             roots.append(root)

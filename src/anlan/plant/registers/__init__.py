@@ -1,0 +1,1 @@
+"""Registers that several rooms read: shift log, bypasses, calibration due, proposed changes."""
