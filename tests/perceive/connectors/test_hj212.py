@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from anlan.core.errors import InvalidInputError
+from anlan.core.errors import DecodeError, InvalidInputError
 from anlan.core.time import from_iso
 from anlan.perceive.connectors.hj212 import Hj212Connector
 from anlan.perceive.decoders import hj212 as protocol
@@ -90,6 +90,23 @@ async def test_the_answer_waits_for_the_log() -> None:
         context.acknowledge()
         assert [answer.cn for answer in await answers(reader, 2)] == ["9014", "9014"]
         writer.close()
+
+
+async def test_a_mended_letter_is_sent_again_and_shows_no_password() -> None:
+    context = station()
+    async with listening(context) as connector:
+        reader, writer = await asyncio.open_connection("127.0.0.1", connector.port)
+        writer.write(data(1, "a21026-Rtd=1.x", "a21002-Rtd=2") + data(2, "a21026-Rtd=3")[:-6] + b"0000\r\n")
+        await answers(reader, 1)
+        await context.until(lambda: len(context.dead) == 2)
+        writer.close()
+        (item, _, _), (frame, _, _) = context.dead
+        assert b"123456" not in frame
+        with pytest.raises(DecodeError, match="no number"):
+            await connector.run_again(item, MN)
+        assert await connector.run_again(item.replace(b"1.x", b"1.5"), MN) == 1
+        assert await connector.run_again(frame, "127.0.0.1") == 1
+    assert context.values("so2").tolist() == [1.5, 3.0]
 
 
 async def test_split_and_merged_reads_and_a_wrong_crc_between() -> None:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from anlan.core.errors import InvalidInputError
+from anlan.core.errors import DecodeError, InvalidInputError
 from anlan.core.time import from_iso
 from anlan.perceive.connectors.http import HttpConnector
 from anlan.plant.model import ConnectorSpec
@@ -114,6 +114,23 @@ async def test_wrong_rows_are_named_and_kept_and_the_rest_is_taken() -> None:
     assert no_json.headers["content-type"] == "application/problem+json"
     assert [raw_ for raw_, _, _ in context.dead] == [b'{"name":"a","value":"x"}'] * 2 + [b"{"]
     assert context.unknown == {"stranger": 1}
+
+
+async def test_a_mended_row_is_sent_again() -> None:
+    context = pushed()
+    connector = HttpConnector(context.spec, context)
+    async with running(connector):
+        await context.until(lambda: connector.port > 0)
+        url = f"http://127.0.0.1:{connector.port}"
+        async with httpx.AsyncClient(base_url=url, headers=AUTH, trust_env=False) as client:
+            await client.post("/push?format=csv", content=b"time,a\n1795478400,x\n")
+            await client.post("/write?precision=s", content=b"tank level=1,other=z 1795478400")
+        (row, _, source), (line_, _, line_source) = context.dead
+        with pytest.raises(DecodeError, match="no number"):
+            await connector.run_again(row, source)
+        assert await connector.run_again(row.replace(b"x", b"5"), source) == 1
+        assert await connector.run_again(line_.replace(b"other=z", b"level=2"), line_source) == 1
+    assert context.last() == {"a": (5.0, 0), "level": (2.0, 0)}
 
 
 @pytest.mark.parametrize(

@@ -207,6 +207,27 @@ class Hj212Connector:
         if not message.groups:
             return None
         samples = protocol.samples_of(message, self._zone, data_time=data_time)
+        for error, group in zip(samples.errors, samples.left_out, strict=True):
+            raw = protocol.segment_of(message, group, message.data_time or data_time)
+            self._context.dead_letter(raw, error, source=message.mn)
+        if samples.texts:
+            self.tell(message, samples.texts)
+        return self._gather(message, samples).emit(self._context)
+
+    async def run_again(self, raw: bytes, source: str) -> int:
+        """Emit a mended frame or data segment; its length, CRC and password need not be right any more."""
+        message = protocol.parse(protocol.unframed(raw))
+        samples = protocol.samples_of(message, self._zone)
+        if samples.errors:
+            raise samples.errors[0]
+        gather = self._gather(message, samples)
+        sent = len(gather)
+        future = gather.emit(self._context)
+        if future is not None:
+            await future
+        return sent
+
+    def _gather(self, message: protocol.Message, samples: protocol.Samples) -> Gather:
         gather = Gather()
         suffix = f"@{message.cn}" if message.cn in self._own_tag else ""
         rows = zip(samples.names, samples.times, samples.values, samples.qualities, strict=True)
@@ -217,11 +238,7 @@ class Hj212Connector:
                 self._context.unmapped(tag)
             else:
                 gather.add(point, moment, value, quality)
-        for error in samples.errors:
-            self._context.dead_letter(repr(message.groups).encode(), error, source=message.mn)
-        if samples.texts:
-            self.tell(message, samples.texts)
-        return gather.emit(self._context)
+        return gather
 
     def tell(self, message: protocol.Message, texts: dict[str, str]) -> None:
         """Publish what a device said in words or codes as an event."""
@@ -284,7 +301,7 @@ class _Station:
     async def _handle(self, frame: bytes | protocol.Bad) -> bool:
         """Deal with one frame; True when it was a good one of a known device."""
         if isinstance(frame, protocol.Bad):
-            self._context.dead_letter(frame.raw, frame.reason, source=self._address)
+            self._context.dead_letter(protocol.without_password(frame.raw), frame.reason, source=self._address)
             return False
         message: protocol.Message | None = None
         try:
@@ -293,7 +310,7 @@ class _Station:
             self._server.hear(message)
             await self._take(message, command)
         except AnlanError as error:
-            self._context.dead_letter(frame, error, source=self._address)
+            self._context.dead_letter(protocol.without_password(frame), error, source=self._address)
             if message is not None and message.wants_answer and message.cn not in ("9011", "9012", "9013", "9014"):
                 code = error.return_code if isinstance(error, _RefusedError) else 100
                 await self._send(protocol.answer(message, "9011", f"QnRtn={code}"))
@@ -344,4 +361,5 @@ class _Station:
                 where=f"HJ 212 {packet.cn} of {packet.mn}",
                 fix="all packets of a message within a minute",
             )
-            self._context.dead_letter(repr(packet.groups).encode(), reason, source=self._address)
+            for group in packet.groups:
+                self._context.dead_letter(protocol.segment_of(packet, group, ""), reason, source=self._address)

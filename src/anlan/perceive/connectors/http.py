@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ssl
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from anlan.core.errors import DecodeError
@@ -124,39 +123,61 @@ class HttpConnector:
 
     async def _handle(self, request: Request) -> Response:
         received = now_us()
+        source = request.peer
         try:
-            decode = self._decoder(request, received)
-            rows = await asyncio.to_thread(decode) if len(request.body) > _LARGE else decode()
+            name, precision = self._format(request)
+            source = f"{request.peer} {name} {precision}"
+            large = len(request.body) > _LARGE
+            arguments = (request.body, name, precision, received)
+            rows = await asyncio.to_thread(self._decode, *arguments) if large else self._decode(*arguments)
         except DecodeError as error:
-            self._context.dead_letter(request.body, error, source=request.peer)
+            self._context.dead_letter(request.body, error, source=source)
             return problem(422, str(error), error.fix)
         for rejected, raw in zip(rows.errors, rows.raws, strict=True):
-            self._context.dead_letter(raw, rejected, source=request.peer)
+            self._context.dead_letter(raw, rejected, source=source)
         await self._context.writable()
         return await self._emit(rows)
 
-    def _decoder(self, request: Request, received: int) -> Any:
+    async def run_again(self, raw: bytes, source: str) -> int:
+        """Emit a mended body or row; ``source`` names its format."""
+        parts = source.split()
+        name, precision = (parts[1], parts[2]) if len(parts) == 3 and parts[1] in FORMATS else ("json", "ns")
+        rows = self._decode(raw, name, precision, now_us())
+        if rows.errors:
+            raise rows.errors[0]
+        gather, _ = self._gather(rows)
+        sent = len(gather)
+        future = gather.emit(self._context)
+        if future is not None:
+            await future
+        return sent
+
+    def _format(self, request: Request) -> tuple[str, str]:
+        """Return the format of a request and the unit of its times."""
         parts = urlsplit(request.target)
         query = parse_qs(parts.query)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         name = query.get("format", [""])[0] or ("line" if parts.path in _INFLUX_PATHS else _TYPES.get(kind, "json"))
         if name not in self._formats:
             raise DecodeError(f"format {name!r} is not taken", where="format", fix=", ".join(self._formats))
-        body = request.body
+        precision = query.get("precision", ["ns"])[0]
+        if precision not in PRECISIONS:
+            raise DecodeError(f"precision {precision!r} is not known", where="precision", fix="ns, us, ms or s")
+        return name, precision
+
+    def _decode(self, body: bytes, name: str, precision: str, received: int) -> Rows:
         if name == "json":
-            return lambda: json_rows.decode(body, self._zone, received)
+            return json_rows.decode(body, self._zone, received)
         try:
             text = body.decode("utf-8")
         except UnicodeDecodeError as error:
             raise DecodeError(f"no UTF-8 text: {error}", where="body", fix="UTF-8") from error
         if name == "csv":
-            return lambda: csv_rows.decode(text, self._zone, received)
-        precision = query.get("precision", ["ns"])[0]
-        if precision not in PRECISIONS:
-            raise DecodeError(f"precision {precision!r} is not known", where="precision", fix="ns, us, ms or s")
-        return lambda: line_protocol.decode(text, self._names, received, precision=precision)
+            return csv_rows.decode(text, self._zone, received)
+        return line_protocol.decode(text, self._names, received, precision=precision)
 
-    async def _emit(self, rows: Rows) -> Response:
+    def _gather(self, rows: Rows) -> tuple[Gather, dict[str, int]]:
+        """Return the mapped samples, and how many there were of each name that is not mapped."""
         gather = Gather()
         unmapped: dict[str, int] = {}
         for name, time, value, quality in zip(rows.names, rows.times, rows.values, rows.qualities, strict=True):
@@ -165,6 +186,10 @@ class HttpConnector:
                 unmapped[name] = unmapped.get(name, 0) + 1
             else:
                 gather.add(point, time, value, quality)
+        return gather, unmapped
+
+    async def _emit(self, rows: Rows) -> Response:
+        gather, unmapped = self._gather(rows)
         for name, count in unmapped.items():
             self._context.unmapped(name, count)
         for name, time, text in rows.texts:

@@ -7,6 +7,7 @@ standard's own (appendix A): the register is shifted right before the byte is mi
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
@@ -23,6 +24,7 @@ HEAD = b"##"
 MAX_LENGTH = 9999  # four digits; the standard's own limit of 1 024 is broken in the field
 _OVERHEAD = 10  # ##, length, CRC
 _NOT_VALUES = frozenset({"Flag", "EFlag", "SampleTime", "Info", "SN"})
+_PASSWORD = re.compile(rb"PW=[^;]*;")
 _TIMES = frozenset({"DataTime", "BeginTime", "EndTime", "PolId", "RestartTime", "SystemTime", "QN"})
 
 
@@ -234,7 +236,10 @@ def time_of(text: str, zone: ZoneInfo, where: str) -> int:
 
 @dataclass(slots=True)
 class Samples:
-    """What a message says: names ``FACTOR-Rtd``, times (µs UTC), values, qualities, texts, and items left out."""
+    """What a message says: names ``FACTOR-Rtd``, times (µs UTC), values, qualities, texts, and items left out.
+
+    ``left_out`` holds, for each error, the group the item stood in.
+    """
 
     names: list[str] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
@@ -242,6 +247,7 @@ class Samples:
     qualities: list[int] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
     errors: list[DecodeError] = field(default_factory=list)
+    left_out: list[dict[str, str]] = field(default_factory=list)
 
 
 def samples_of(message: Message, zone: ZoneInfo, *, data_time: str = "") -> Samples:
@@ -283,10 +289,12 @@ def _read_item(samples: Samples, group: dict[str, str], key: str, value: str, co
     except ValueError:
         if quality < 0x80:
             samples.errors.append(DecodeError(f"{value!r} is no number", where=key, fix="a decimal number"))
+            samples.left_out.append(group)
             return
         number, time = math.nan, common
     except DecodeError as error:
         samples.errors.append(error)
+        samples.left_out.append(group)
         return
     if quality < 0x80 and not math.isfinite(number):
         quality = int(Quality.BAD_NOT_A_NUMBER)
@@ -294,6 +302,24 @@ def _read_item(samples: Samples, group: dict[str, str], key: str, value: str, co
     samples.times.append(time)
     samples.values.append(number)
     samples.qualities.append(quality)
+
+
+def unframed(raw: bytes) -> bytes:
+    """Return the data segment of a frame whatever its length and CRC say, or ``raw`` when it is no frame."""
+    stripped = raw.strip()
+    return stripped[6:-4] if stripped.startswith(HEAD) else stripped
+
+
+def without_password(raw: bytes) -> bytes:
+    """Return a frame or segment with its password hidden, for people to look at."""
+    return _PASSWORD.sub(b"PW=***;", raw)
+
+
+def segment_of(message: Message, group: dict[str, str], data_time: str) -> bytes:
+    """Return a data segment with one group of a message, so that it can be mended and sent again."""
+    items = ",".join(f"{key}={value}" for key, value in group.items())
+    time = f"DataTime={data_time};" if data_time and "DataTime" not in group else ""
+    return f"QN={message.qn};ST={message.st};CN={message.cn};MN={message.mn};CP=&&{time}{items}&&".encode("gb18030")
 
 
 def answer(message: Message, cn: str, content: str = "") -> bytes:
