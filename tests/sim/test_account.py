@@ -72,7 +72,7 @@ def test_finds_each_kind_of_damage(tmp_path: Path) -> None:
 def test_what_nobody_promised_is_a_gap(tmp_path: Path) -> None:
     store = _journal(tmp_path, catalogue.EDGE, "sent")
     del store.rows[40:60]
-    del store.rows[:10]
+    del store.rows[:10]  # before the reader came
     result = compare(tmp_path, store.fetch)
     row = result["connectors"][catalogue.EDGE]
     assert (row["lost"], row["gaps"], result["lost"]) == (0, 20, 0)

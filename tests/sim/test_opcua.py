@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ async def test_serves_units_spans_states_and_history_and_every_change_arrives(jo
             subscription = await client.create_subscription(200, collector)
             nodes = [client.get_node(point.tag) for point in points]
             await subscription.subscribe_data_change(nodes, queuesize=20)
+            began = time.time_ns() // 1000 + 200_000
             await asyncio.sleep(4)
             failed = await client.get_node("ns=2;s=EO.R-201.temperature-2").read_data_value(raise_on_bad_status=False)
             assert failed.StatusCode.value == ua.StatusCodes.BadSensorFailure
@@ -70,7 +72,7 @@ async def test_serves_units_spans_states_and_history_and_every_change_arrives(jo
     assert len(got) > 2000
     np.testing.assert_array_equal([journal[key] for key in got], list(got.values()))
     assert np.isnan(list(got.values())).sum() == 1
-    first, last = min(time for _, time in got), max(time for _, time in got)
-    began = max(first, last - 2_500_000)
-    missing = [key for key in journal if began < key[1] < last and key not in got]
-    assert not missing
+    last = max(stamp for _, stamp in got) - 500_000
+    due = {key for key in journal if began < key[1] < last}
+    assert len(due) > 1000
+    assert due <= set(got)

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from anlan.plant.site_file import check
-from anlan.sim import secrets
+from anlan.sim import catalogue, secrets
 from anlan.sim.ports import Ports
 from anlan.sim.signals import layout
 from anlan.sim.site import HOME, render, stale_files
@@ -86,6 +86,23 @@ def test_the_map_lies_inside_the_park_and_plots_do_not_overlap() -> None:
     for number, a in enumerate(boxes):
         for b in boxes[number + 1 :]:
             assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+
+
+def test_equipment_stands_inside_its_plot_and_clear_of_its_neighbours() -> None:
+    plots = {area.path: area.plot for area in catalogue.areas()}
+    items = catalogue.items()
+    for item in items:
+        xs, ys = zip(*plots[item.area], strict=True)
+        reach = item.size / 2 if item.size >= 9 else 0
+        assert min(xs) <= item.x - reach, item.path
+        assert item.x + reach <= max(xs), item.path
+        assert min(ys) <= item.y - reach, item.path
+        assert item.y + reach <= max(ys), item.path
+    large = [item for item in items if item.size >= 9]
+    for number, a in enumerate(large):
+        for b in large[number + 1 :]:
+            apart = max(abs(a.x - b.x), abs(a.y - b.y))
+            assert apart >= (a.size + b.size) / 2, (a.path, b.path)
 
 
 def test_secrets_are_named_not_held(tmp_path: Path) -> None:

@@ -100,10 +100,8 @@ def _exact(sent: _Samples, there: _Samples, *, promised: bool) -> dict[str, int]
     missing = ~np.isin(keys, stored_keys)
     _, mine, theirs = np.intersect1d(keys, stored_keys, assume_unique=True, return_indices=True)
     same = (values[mine] == stored_values[theirs]) | (np.isnan(values[mine]) & np.isnan(stored_values[theirs]))
-    if not promised and len(there.time):
-        # A reader that came late or left early misses nothing it could have seen.
-        times = keys & ((np.uint64(1) << _TIME_BITS) - np.uint64(1))
-        missing &= (times >= np.uint64(there.time.min())) & (times <= np.uint64(there.time.max()))
+    if not promised and len(stored_keys):
+        missing &= _watched(keys, stored_keys)
     return {
         "lost": int(missing.sum()) if promised else 0,
         "gaps": 0 if promised else int(missing.sum()),
@@ -111,6 +109,20 @@ def _exact(sent: _Samples, there: _Samples, *, promised: bool) -> dict[str, int]
         "altered": int((~same).sum()),
         "extra": int((~np.isin(stored_keys, keys)).sum()),
     }
+
+
+def _watched(keys: Keys, stored: Keys) -> NDArray[np.bool_]:
+    """Return which samples lie between the first and the last stored one of their point.
+
+    A reader that came late or left early misses nothing it could have seen.
+    """
+    after = np.searchsorted(stored, keys, side="left")
+    inside = (after > 0) & (after < len(stored))
+    point = keys[inside] >> _TIME_BITS
+    here = (stored[after[inside] - 1] >> _TIME_BITS == point) & (stored[after[inside]] >> _TIME_BITS == point)
+    watched = np.zeros(len(keys), dtype=bool)
+    watched[inside] = here
+    return watched
 
 
 def _polled(sent: _Samples, there: _Samples, periods: dict[int, float]) -> dict[str, int]:

@@ -78,9 +78,10 @@ class OpcUaFeed:
     async def sample(self, now: int) -> None:
         """Expose what is due and has changed at ``now`` (ms UTC)."""
         for rows in self.schedule.due(now):
-            changed = (self.park.values[rows] != self._shown[rows]) | (
-                self.park.quality[rows] != self._shown_quality[rows]
-            )
+            quality = self.park.quality[rows]
+            # While a sensor is failed its value is null, and null after null is no change.
+            changed = (self.park.values[rows] != self._shown[rows]) & (quality == 0)
+            changed |= quality != self._shown_quality[rows]
             await self._show(rows[changed], now)
 
     async def _show(self, rows: Rows, now: int) -> None:
