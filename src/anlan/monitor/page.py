@@ -113,7 +113,7 @@ async def alarms(view: View) -> None:
                 await _aside(view, chosen)
         names = [(name, t(f"alarms.{name.replace('-', '_')}")) for name in VIEWS]
         tabs(tools, "/alarms", names, chosen, counts=True)
-        with panel(t("guide.title"), classes="fixed an-live", style=width):
+        with panel(t("guide.title"), classes="keep an-live", style=width):
             live("guide", "guide")
     _acts(view)
 

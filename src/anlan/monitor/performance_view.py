@@ -1,60 +1,58 @@
 """Alarm performance as a page: rate with target lines, floods, top ten, chattering, stale, split, time to acknowledge.
 
-Target figures: ISA-18.2 / EEMUA 191: about one alarm per 10 minutes is likely acceptable and two manageable; more than
-ten are a flood; priorities about 5 / 15 / 80 %.
+Targets come with the figures (``performance_targets.yaml``, with their sources).
 """
 
 from __future__ import annotations
 
 import html
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nicegui import ui
 
 from anlan.core.errors import AnlanError
 from anlan.core.time import DAY, HOUR, SECOND, now_us
 from anlan.monitor.model import PerformanceQuery
-from anlan.monitor.performance_figures import Figures, figures_of
 from anlan.web.components import chart, empty, grid, panel, raw
 from anlan.web.shell import View
 
-TARGET, MANAGEABLE, FLOOD = 1, 2, 10
+if TYPE_CHECKING:
+    from anlan.monitor.performance import Figure, Performance
+
 PERIODS = (("8 h", 8 * HOUR), ("24 h", DAY), ("7 d", 7 * DAY), ("30 d", 30 * DAY))
 
 
-async def ask(view: View, start: int, end: int, position: str = "") -> Figures:
+async def ask(view: View, start: int, end: int, position: str = "") -> Performance:
     """Return the figures of a period (µs UTC) for one operator position, or all."""
     query = PerformanceQuery(start=start, end=end, operator_position=position)
-    return figures_of(await view.call("monitor.performance", query, dict[str, Any], timeout=30))
+    from anlan.monitor.performance import Performance  # late: it compiles numerics that a page without it need not wait for
+
+    return await view.call("monitor.performance", query, Performance, timeout=30)
 
 
-def rate_chart(view: View, figures: Figures, *, small: bool = False) -> None:
+def rate_chart(view: View, figures: Performance, *, small: bool = False) -> None:
     """Place the alarm rate per ten minutes with its target lines."""
     t = view.t
-    data = [
-        [time / 1000, count, {"itemStyle": {}}][:2]
-        if count <= FLOOD
+    target, flood = figures.figures["per_10_min"], figures.figures["peak_10_min"].target
+    data: list[Any] = [
+        [time / 1000, count]
+        if count <= flood
         else {"value": [time / 1000, count], "itemStyle": {"color": "$p2"}}
         for time, count in figures.rate
     ]
-    lines = [
+    grey = {"color": "$low", "type": "dashed"}
+    lines: list[dict[str, Any]] = [
+        {"yAxis": target.target, "lineStyle": grey, "label": {"formatter": t("perf.target", n=f"{target.target:g}")}},
         {
-            "yAxis": TARGET,
-            "lineStyle": {"color": "$low", "type": "dashed"},
-            "label": {"formatter": t("perf.target", n=TARGET)},
-        },
-        {
-            "yAxis": FLOOD,
+            "yAxis": flood,
             "lineStyle": {"color": "$p2", "type": "dashed"},
-            "label": {"formatter": t("perf.flood_line", n=FLOOD)},
+            "label": {"formatter": t("perf.flood_line", n=f"{flood:g}")},
         },
     ]
     if not small:
-        lines.insert(
-            1, {"yAxis": MANAGEABLE, "lineStyle": {"color": "$low", "type": "dotted"}, "label": {"show": False}}
-        )
+        lines.insert(1, {"yAxis": target.limit, "lineStyle": {"color": "$low", "type": "dotted"}, "label": {"show": False}})
     span = figures.rate[-1][0] - figures.rate[0][0] if len(figures.rate) > 1 else 0
-    top = max(FLOOD + 2, *(count for _, count in figures.rate))
+    top = max(flood + 2, *(count for _, count in figures.rate))
     option = {
         "grid": {"left": 34, "right": 12, "top": 12, "bottom": 22},
         "tooltip": {
@@ -89,7 +87,7 @@ def rate_chart(view: View, figures: Figures, *, small: bool = False) -> None:
                     "symbol": "none",
                     "silent": True,
                     "data": lines,
-                    "label": {"position": "insideEndTop", "color": "$low", "fontSize": 10},
+                    "label": {"position": "insideStartTop", "color": "$low", "fontSize": 10},
                 },
             }
         ],
@@ -124,11 +122,11 @@ async def build(view: View) -> None:
             with panel(
                 t("perf.top"),
                 style="flex:1.3",
-                sub=t("perf.share_top", n=round(figures.top_share * 100)) if figures.top else "",
+                sub=t("perf.share_top", n=round(figures.figures["top_ten_share"].value * 100)) if figures.top else "",
             ):
                 _top(view, figures)
         with ui.element("div").classes("rows"):
-            with panel(t("perf.split"), sub=t("perf.target_split"), classes="fixed", pad=True):
+            with panel(t("perf.split"), classes="keep", pad=True):
                 _split(view, figures)
             with panel(t("perf.floods"), classes="grow"):
                 _floods(view, figures)
@@ -165,29 +163,27 @@ def _tile(label: str, value: str, unit: str = "", tone: str = "") -> str:
     )
 
 
-def _strip(view: View, figures: Figures) -> None:
-    t = view.t
-    average = figures.average
-    tone = "bad" if average > FLOOD else "warn" if average > MANAGEABLE else ""
-    flood = "warn2" if figures.flood_share > 0.01 else ""
+def _tone(figure: Figure) -> str:
+    return "" if figure.good else "warn" if figure.tolerable else "warn2"
+
+
+def _strip(view: View, result: Performance) -> None:
+    t, figures = view.t, result.figures
+    per, peak, flood = figures["per_10_min"], figures["peak_10_min"], figures["flood_share"]
+    chattering, fleeting, stale = figures["chattering"], figures["fleeting"], figures["stale"]
+
+    def target(figure: Figure, form: str) -> str:
+        return t("perf.target", n=format(figure.target, form))
+
     tiles = [
-        _tile(t("perf.total"), f"{figures.total:,}"),
-        _tile(t("perf.average"), f"{average:.2f}", t("perf.per10"), tone),
-        _tile(t("perf.peak"), str(figures.peak), t("perf.per10"), "warn2" if figures.peak > FLOOD else ""),
-        _tile(t("perf.in_flood"), f"{figures.flood_share:.1%}", t("perf.target", n="< 1 %"), flood),
-        _tile(
-            t("perf.chattering"),
-            str(len(figures.chattering)),
-            t("perf.target", n=0),
-            "warn" if figures.chattering else "",
-        ),
-        _tile(
-            t("perf.stale"),
-            str(len(figures.stale)),
-            t("perf.target", n="< 5"),
-            "warn" if len(figures.stale) >= 5 else "",
-        ),
-        _tile(t("perf.ack_time"), _span(figures.ack_median), f"{t('perf.p90')} {_span(figures.ack_p90)}"),
+        _tile(t("perf.total"), f"{result.total:,}"),
+        _tile(t("perf.average"), f"{per.value:.2f}", t("perf.per10"), _tone(per)),
+        _tile(t("perf.peak"), f"{peak.value:.0f}", t("perf.per10"), _tone(peak)),
+        _tile(t("perf.in_flood"), f"{flood.value:.1%}", target(flood, ".0%"), _tone(flood)),
+        _tile(t("perf.chattering"), f"{chattering.value:.0f}", target(chattering, "g"), _tone(chattering)),
+        _tile(t("perf.fleeting"), f"{fleeting.value:.0f}", target(fleeting, "g"), _tone(fleeting)),
+        _tile(t("perf.stale"), f"{stale.value:.0f}", target(stale, "g"), _tone(stale)),
+        _tile(t("perf.ack_time"), _span(result.ack_median), f"{t('perf.p90')} {_span(result.ack_p90)}"),
     ]
     raw("".join(tiles), classes="kpis")
 
@@ -200,17 +196,21 @@ def _span(seconds: float | None) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
-def _split(view: View, figures: Figures) -> None:
+def _split(view: View, figures: Performance) -> None:
+    from anlan.monitor.performance import targets
+
     total = sum(figures.split) or 1
-    wanted = ("5 %", "15 %", "80 %", "")
-    rows = "".join(
-        f'<tr><td style="width:110px"><span class="pill">{html.escape(view.t(f"priority.{n + 1}"))}</span></td>'
-        f'<td><div class="meter" style="height:8px"><i style="width:{count / total:.1%}"></i></div></td>'
-        f'<td class="r" style="width:60px">{count:,}</td><td class="r" style="width:62px">{count / total:.1%}</td>'
-        f'<td class="r low" style="width:54px">{wanted[n]}</td></tr>'
-        for n, count in enumerate(figures.split)
-    )
-    raw(rows, "table", "plain")
+    wanted = targets()["priority_split"]["target"]
+    rows = []
+    for n, count in enumerate(figures.split):
+        name = html.escape(view.t(f"priority.{n + 1}"))
+        rows.append(
+            f'<tr><td style="width:110px"><span class="pill">{name}</span></td>'
+            f'<td><div class="meter" style="height:8px"><i style="width:{count / total:.1%}"></i></div></td>'
+            f'<td class="r" style="width:60px">{count:,}</td><td class="r" style="width:62px">{count / total:.1%}</td>'
+            f'<td class="r low" style="width:90px">{html.escape(view.t("perf.target", n=f"{wanted[n]:.0%}"))}</td></tr>'
+        )
+    raw("".join(rows), "table", "plain")
 
 
 def _name(view: View, alarm: str) -> dict[str, Any]:
@@ -227,7 +227,7 @@ def _name(view: View, alarm: str) -> dict[str, Any]:
     }
 
 
-def _top(view: View, figures: Figures) -> None:
+def _top(view: View, figures: Performance) -> None:
     t = view.t
     total = figures.total or 1
     rows = [_name(view, alarm) | {"count": count, "share": f"{count / total:.1%}"} for alarm, count in figures.top]
@@ -243,7 +243,7 @@ def _top(view: View, figures: Figures) -> None:
     )
 
 
-def _floods(view: View, figures: Figures) -> None:
+def _floods(view: View, figures: Performance) -> None:
     t = view.t
     rows = [
         {

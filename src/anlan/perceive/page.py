@@ -51,7 +51,7 @@ class _Sources:
                 with panel(t("conn.dead_letters"), style="flex:1") as more:
                     await self._letters(more)
             with panel(t("conn.detail"), classes="grow", pad=True):
-                self.detail = ui.element("div").classes("rows")
+                self.detail = ui.element("div").classes("stack")
         self._show()
         view.on("an_source", self._choose)
         view.on("an_letter", lambda message: self._open(int(message["id"])))
@@ -138,7 +138,7 @@ class _Sources:
             f'<div style="font-size:16px;font-weight:600" class="hi">{html.escape(status.name or status.id)}</div>'
             f'<div class="low">{html.escape(status.id)} · {html.escape(status.kind)}</div>'
             f'<div class="bar" style="margin-top:8px"><span class="pill {tone}">{html.escape(t(f"conn.{status.state}"))}</span>'
-            f'<span class="low">{html.escape(t("conn.since"))}</span> <span class="num" data-time="{status.since}"></span></div>'
+            f'<span class="low">{html.escape(t("conn.since"))}</span> <span class="num" data-an="time" data-us="{status.since}"></span></div>'
             + (f'<div class="hi" style="margin-top:6px;overflow-wrap:anywhere">{html.escape(status.reason)}</div>' if status.reason else "")
         )
         pairs = [

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import html
 import inspect
 import json
@@ -28,6 +29,7 @@ from anlan.web.errors import SignInRequiredError
 from anlan.web.live import data, socket
 from anlan.web.live.hub import Hub
 from anlan.web.registry import PageSpec
+from anlan.web.sse import Places
 from anlan.web.security import SESSION_COOKIE, SIGN_IN_PAGE, may_somewhere
 
 R = TypeVar("R")
@@ -188,7 +190,7 @@ def attach(app: FastAPI, context: WebContext, pages: Sequence[PageSpec] | None =
         favicon=theme.STATIC / "favicon.svg",
         dark=None,
         tailwind=False,
-        language="zh-CN",
+        language=None,
         reconnect_timeout=10.0,
         message_history_length=50,
         binding_refresh_interval=None,
@@ -270,6 +272,7 @@ def _boot(view: View, specs: Iterable[PageSpec]) -> str:
         "zone": plant.plant.site.timezone if plant.plant is not None else "Asia/Shanghai",
         "rev": plant.revision,
         "user": view.actor.user,
+        "places": hashlib.sha256("\0".join(Places.key(view.actor)).encode()).hexdigest()[:12],
         "may": {name: view.may(permission) for name, permission in _ABILITIES.items()},
         "pages": [
             {"path": spec.path, "title": title_of(spec, view.language)}

@@ -6,7 +6,6 @@ Answers the same subjects with the same records; values move by a formula of the
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -25,6 +24,8 @@ from anlan.core.health import Health
 from anlan.core.ids import new_ulid
 from anlan.core.time import HOUR, MINUTE, SECOND, now_us
 from anlan.monitor.model import Act, ActResult, AlarmList, AlarmRow, ListAlarms, MonitorStatus, PerformanceQuery, Snapshot, Status
+from anlan.monitor.machine import ARROWS, Arrow
+from anlan.monitor.performance import Performance, Transitions, compute
 from anlan.perceive.model import ConnectorStatus, DeadLetter, DeadLetterPage, GetDeadLetter, ListConnectors, ListDeadLetters, Mend, MendResult
 from anlan.plant.model import AlarmDefinition, encode_plant, revision_of
 from anlan.settings import from_environment
@@ -229,8 +230,8 @@ class Rooms:
         ]
         return JournalPage(tuple(found[: request.limit]))
 
-    async def performance(self, request: PerformanceQuery, actor: Actor) -> dict[str, Any]:
-        return fake_performance(self, request)
+    async def performance(self, request: PerformanceQuery, actor: Actor) -> Performance:
+        return await asyncio.to_thread(fake_performance, self, request)
 
     async def status(self, request: Status, actor: Actor) -> MonitorStatus:
         return MonitorStatus(184_221, 0, len(self.plant.alarms), self.revision, now_us())
@@ -299,28 +300,30 @@ class Rooms:
         await fake_registers.serve(self.fabric)
 
 
-def fake_performance(rooms: Rooms, request: PerformanceQuery) -> dict[str, Any]:
-    """Return made-up figures in the shape of the monitor's answer."""
-    step = 10 * MINUTE
-    begin = request.start - request.start % step
-    rate = []
-    for n, time in enumerate(range(begin, request.end, step)):
-        flood = 14 if n % 61 in (40, 41) else 0
-        rate.append((time, max(0, round(1.1 + 1.4 * math.sin(n / 3.1) + 0.9 * math.sin(n * 1.7))) + flood))
-    total = sum(count for _, count in rate)
+def fake_performance(rooms: Rooms, request: PerformanceQuery) -> Performance:
+    """Return the real figures of made-up alarms: a quiet rhythm with a flood now and then."""
+    random = np.random.default_rng(7)
     ids = [item.id for item in rooms.plant.alarms]
-    return {
-        "total": total,
-        "rate": rate,
-        "floods": [(time, time + 14 * MINUTE, count + 6, count) for time, count in rate if count > 10][:8],
-        "flood_share": 0.021,
-        "top": [(ids[n * 7], round(total * share)) for n, share in enumerate((0.21, 0.14, 0.09, 0.07, 0.05, 0.04, 0.03, 0.03, 0.02, 0.02))],
-        "chattering": [(ids[3], 22), (ids[44], 9)],
-        "stale": [(ids[60], 91_000), (ids[71], 180_000)],
-        "split": [round(total * share) for share in (0.04, 0.17, 0.74, 0.05)],
-        "ack_median": 38.0,
-        "ack_p90": 212.0,
-    }
+    times, alarms = [], []
+    for begin in range(request.start, request.end, 10 * MINUTE):
+        n = (begin // (10 * MINUTE)) % 61
+        count = random.poisson(1.2) + (16 if n in (40, 41) else 0)
+        times += (begin + random.integers(0, 10 * MINUTE, count)).tolist()
+        alarms += [int(at) for at in random.zipf(1.6, count) * 7 % len(ids)]
+    order = np.argsort(times, kind="stable")
+    time, alarm = np.array(times, np.int64)[order], np.array(alarms, np.int32)[order]
+    raise_, acknowledge, clear = (list(ARROWS).index(arrow) for arrow in (Arrow.RAISE, Arrow.ACKNOWLEDGE, Arrow.CLEAR))
+    waits = random.lognormal(3.6, 0.9, len(time)) * SECOND
+    transitions = Transitions(
+        time=np.concatenate([time, time + waits.astype(np.int64), time + 3 * MINUTE]),
+        alarm=np.tile(alarm, 3).astype(np.int32),
+        arrow=np.repeat([raise_, acknowledge, clear], len(time)).astype(np.uint8),
+        rung=np.repeat([True, False, False], len(time)),
+        priority=np.tile([rooms.plant.alarms[at].priority for at in alarm], 3).astype(np.uint8),
+        alarms=tuple(ids),
+        positions=tuple(item.operator_position for item in rooms.plant.alarms),
+    )
+    return compute(transitions, request.start, request.end, request.operator_position)
 
 
 def _stream(values: SampleBatch) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import gzip
 import io
 from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,7 +24,7 @@ from anlan.core.errors import InvalidInputError, NotFoundError
 from anlan.core.events import EventType
 from anlan.core.quality import describe
 from anlan.core.time import DAY, MINUTE, now_us, to_iso
-from anlan.plant.model import Point
+from anlan.plant.model import Plant, Point
 from anlan.store.historian.requests import JournalPage, JournalQuery, SeriesKind, SeriesQuery
 from anlan.web import i18n
 from anlan.web.contract import reply
@@ -53,7 +54,7 @@ class Data:
     def __init__(self, context: WebContext, hub: Hub) -> None:
         self.context = context
         self.hub = hub
-        self._plants: dict[tuple[str, ...], bytes] = {}
+        self._plants: dict[tuple[str, ...], tuple[bytes, bytes]] = {}
         context.plant.on_change.append(lambda _plant: self._plants.clear())
 
     def points(self, text: str, actor: Actor) -> list[Point]:
@@ -74,11 +75,11 @@ class Data:
             found.append(point)
         return found
 
-    async def plant(self, actor: Actor) -> bytes:
-        """Return the plant as the browser needs it, kept per set of places."""
+    async def plant(self, actor: Actor) -> tuple[bytes, bytes]:
+        """Return the plant as the browser needs it, plain and gzipped, kept per set of places."""
         key = Places.key(actor)
         if key not in self._plants:
-            self._plants[key] = await asyncio.to_thread(plant_view.view, self.context.plant.require(), key)
+            self._plants[key] = await asyncio.to_thread(_packed_plant, self.context.plant.require(), key)
         return self._plants[key]
 
     async def table(self, query: SeriesQuery, actor: Actor) -> pa.Table:
@@ -125,6 +126,11 @@ class Data:
             for event in page.events
             if event.data.get("alarm") == alarm
         ]
+
+
+def _packed_plant(plant: Plant, key: tuple[str, ...]) -> tuple[bytes, bytes]:
+    body = plant_view.view(plant, key)
+    return body, gzip.compress(body, 6)
 
 
 def _read_arrow(message: bytes) -> pa.Table:
@@ -200,7 +206,12 @@ def router(context: WebContext, hub: Hub) -> APIRouter:
 
     @routes.get("/plant")
     async def _plant(request: Request) -> Response:
-        return Response(await data.plant(current_actor(request)), media_type="application/json")
+        body, packed = await data.plant(current_actor(request))
+        # The address names revision and places, so a browser may keep it; another person's address differs.
+        headers = {"Cache-Control": "private, max-age=86400", "Vary": "Accept-Encoding"}
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(packed, media_type="application/json", headers=headers | {"Content-Encoding": "gzip"})
+        return Response(body, media_type="application/json", headers=headers)
 
     @routes.get("/series")
     async def _series(

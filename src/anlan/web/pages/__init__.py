@@ -9,6 +9,6 @@ from anlan.web.registry import PageSpec
 
 def own_pages() -> Sequence[PageSpec]:
     """Return the web floor's own pages."""
-    from anlan.web.pages import account, health, people, plant, trends
+    from anlan.web.pages import account, health, people, plant, registers, shift, trends
 
-    return (trends.PAGE, plant.PAGE, people.PAGE, health.PAGE, account.PAGE)
+    return (trends.PAGE, plant.PAGE, shift.PAGE, registers.PAGE, people.PAGE, health.PAGE, account.PAGE)

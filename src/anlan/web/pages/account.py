@@ -52,7 +52,7 @@ async def build(view: View) -> None:
     me = await asyncio.to_thread(me_of, view.context.accounts, identity)
     with ui.element("div").classes("cols"):
         with ui.element("div").classes("rows").style("max-width:420px"):
-            with panel(f"{me.name or me.login}", sub=me.login, classes="fixed", pad=True):
+            with panel(f"{me.name or me.login}", sub=me.login, classes="keep", pad=True):
                 lines = "".join(
                     f"<dt>{html.escape(t(f'role.{grant.role.value}'))}</dt>"
                     f"<dd>{html.escape(grant.scope or t('account.everywhere'))}</dd>"
@@ -99,7 +99,7 @@ def _password(view: View) -> None:
 
 def _second_factor(view: View, on: bool) -> None:
     t = view.t
-    with panel(t("account.totp"), classes="fixed", pad=True):
+    with panel(t("account.totp"), classes="keep", pad=True):
         text(t("account.totp_on" if on else "account.totp_off"), "div")
         with ui.element("div").classes("bar").style("margin-top:8px"):
             if on:

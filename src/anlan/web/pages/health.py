@@ -35,7 +35,7 @@ async def build(view: View) -> None:
     t = view.t
     with ui.element("div").classes("cols"):
         with ui.element("div").classes("rows").style("flex:1.25"):
-            with panel(t("health.problems"), classes="fixed", pad=True):
+            with panel(t("health.problems"), classes="keep", pad=True):
                 problems = ui.element("div").classes("problems")
                 problems._props["id"] = "he-problems"
             with panel(t("health.processes"), classes="grow an-live"):

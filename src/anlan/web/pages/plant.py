@@ -10,9 +10,9 @@ from anlan.core.actor import Permission
 from anlan.core.errors import AnlanError, InvalidInputError, NotFoundError
 from anlan.core.time import DAY, SECOND, now_us
 from anlan.plant.model import AlarmDefinition
+from anlan.plant.registers.model import Change, Edit, ProposeChange
 from anlan.web.components import Form, live, raw, say
 from anlan.web.live.frame import covers
-from anlan.web.pages import register_calls
 from anlan.web.shell import View, page_spec
 from anlan.web.sse import Places
 
@@ -67,7 +67,9 @@ def propose(view: View, alarm: str) -> None:
         if changed == definition:
             form.problem(t("propose.same"))
             return False
-        await register_calls.propose_alarm(view, definition, changed, str(values["reason"]).strip())
+        edits = _edits(path, definition, changed)
+        request = ProposeChange(edits, str(values["reason"]).strip())
+        await view.call("registers.change.propose", request, Change, timeout=15)
         say(t("propose.sent"))
         return True
 
@@ -88,6 +90,18 @@ def _changed(definition: AlarmDefinition, values: dict[str, Any]) -> AlarmDefini
         on_delay=round(number("on_delay") * SECOND),
         off_delay=round(number("off_delay") * SECOND),
     )
+
+
+def _edits(path: str, before: AlarmDefinition, after: AlarmDefinition) -> tuple[Edit, ...]:
+    """Return the edits of the site file that turn one definition into the other."""
+    alarm = before.id.removeprefix(path + ".")
+    edits = []
+    for field in ("limit", "deadband", "on_delay", "off_delay"):
+        old, new = getattr(before, field), getattr(after, field)
+        if old != new:
+            value = f"{new / SECOND:g} s" if field.endswith("delay") else new
+            edits.append(Edit("set", path, field, alarm, value))
+    return tuple(edits)
 
 
 async def _try(view: View, definition: AlarmDefinition) -> str:

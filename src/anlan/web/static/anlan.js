@@ -100,7 +100,7 @@
   /* ---- the plant, loaded once a revision ---------------------------------------------------------------------- */
   let plantPromise = null;
   A.loadPlant = () => {
-    plantPromise ||= get(`/console/plant?rev=${boot.rev}`).then((plant) => {
+    plantPromise ||= get(`/console/plant?rev=${boot.rev}&places=${boot.places}`).then((plant) => {
       plant.byNumber = new Map(plant.points.map((p) => [p.number, p]));
       plant.byPath = new Map(plant.points.map((p) => [p.path, p]));
       plant.unitByPath = new Map(plant.units.map((u) => [u.path, u]));
@@ -206,6 +206,7 @@
         const health = $("#an-health");
         if (health) {
           const problems = A.problems || [];
+          cls(document.body, "stale", problems.some((p) => /^problem\.(alarms_|fabric)/.test(p.key)));
           cls(health, "on", problems.length > 0);
           cls(health, "red", problems.some((p) => p.grave));
           put($("span", health), problems.slice(0, 2).map((p) => esc(trouble(p))).join(" ") + (problems.length > 2 ? ` <a href="/health">${esc(T("health.more", { n: problems.length - 2 }))}</a>` : ""));
@@ -378,8 +379,14 @@
       { colId: "limit", headerName: T("col.limit"), width: 80, headerClass: "r", cellClass: "r low", valueGetter: (p) => p.data.limit, cellRenderer: (p) => (p.data.limit == null ? "" : fmt(p.data.limit)) },
       { colId: "eu", headerName: T("col.eu"), width: 68, cellClass: "low", valueGetter: (p) => p.data.unit },
     ];
-    if (wide) columns.push({ colId: "age", headerName: T("col.age"), width: 84, headerClass: "r", cellClass: "r", valueGetter: (p) => -p.data.raised, cellRenderer: (p) => span(A.now() - p.data.raised) });
-    columns.push({ colId: "act", headerName: T("col.act"), width: zh ? 74 : 104, sortable: false, valueGetter: (p) => p.data.acknowledged, cellRenderer: (p) => (p.data.acknowledged ? `<span class="low clip" title="${esc(p.data.who)} ${esc(p.data.comment)}">${esc(p.data.who || T("col.acknowledged"))}</span>` : ackButton(p.data).replace("btn main", "mini")) });
+    if (innerWidth < 1500) { // one cell for value, limit and unit; narrower words
+      const at = columns.findIndex((c) => c.colId === "value");
+      columns.splice(at, 3, { ...columns[at], headerName: `${T("col.value")} / ${T("col.limit")}`, width: 150, cellRenderer: (p) => `${pointValue(pointOf(p.data.point), live(p.data) || { v: p.data.value })} <span class="low">${p.data.limit == null ? "" : "/ " + fmt(p.data.limit)} ${esc(p.data.unit)}</span>` });
+      for (const c of columns) c.width = { priority: zh ? 84 : 90, state: zh ? 104 : 122, raised: 86, tag: 92, value: 142, act: 66 }[c.colId] ?? c.width;
+      for (const c of columns) if (c.flex) c.minWidth = 84;
+    }
+    if (wide && innerWidth >= 1500) columns.push({ colId: "age", headerName: T("col.age"), width: 84, headerClass: "r", cellClass: "r", valueGetter: (p) => -p.data.raised, cellRenderer: (p) => span(A.now() - p.data.raised) });
+    columns.push({ colId: "act", headerName: T("col.act"), width: 78, sortable: false, valueGetter: (p) => p.data.acknowledged, cellRenderer: (p) => (p.data.acknowledged ? `<span class="low clip" title="${esc(p.data.who)} ${esc(p.data.comment)}">${esc(p.data.who || T("col.acknowledged"))}</span>` : ackButton(p.data).replace("btn main", "mini").replace(`>${esc(T("act.acknowledge"))}<`, `>${esc(T("act.ack"))}<`)) });
     return columns;
   };
   const rowClass = { act: (p) => p.data.active, ret: (p) => !p.data.active, unack: (p) => !p.data.acknowledged };
@@ -417,7 +424,7 @@
         if (pinned && api.getColumnState().some((c) => c.sort)) api.setGridOption("pinnedTopRowData", reds); else if (pinned) api.setGridOption("pinnedTopRowData", []);
         api.setGridOption("rowData", rows);
       } else {
-        api.refreshCells({ columns: mode === "page" ? ["value", "age"] : ["value"], force: false });
+        api.refreshCells({ columns: ["value", ...(api.getColumn("age") ? ["age"] : [])], force: false });
       }
     }
     api.addEventListener("sortChanged", () => refresh(true));
@@ -447,7 +454,7 @@
       const { format, key, right, ...rest } = column;
       const definition = { field: key, colId: key, tooltipField: format ? undefined : key, headerClass: right ? "r" : undefined, cellClass: right ? "r" : undefined, ...rest };
       if (format === "button") definition.cellRenderer = (p) => (p.value ? `<button class="mini" data-row="${esc(p.node.id)}" data-verb="${esc(p.value.verb)}" ${p.value.off ? `disabled title="${esc(p.value.off)}"` : ""}>${esc(p.value.text)}</button>` : "");
-      else if (format === "buttons") definition.cellRenderer = (p) => `<span style="display:flex;gap:5px">${(p.value || []).map((b) => `<button class="mini" data-row="${esc(p.node.id)}" data-verb="${esc(b.verb)}" ${b.off ? `disabled title="${esc(b.off)}"` : ""}>${esc(b.text)}</button>`).join("")}</span>`;
+      else if (format === "buttons") definition.cellRenderer = (p) => `<span style="display:inline-flex;gap:5px;vertical-align:middle;line-height:1">${(p.value || []).map((b) => `<button class="mini" data-row="${esc(p.node.id)}" data-verb="${esc(b.verb)}" ${b.off ? `disabled title="${esc(b.off)}"` : ""}>${esc(b.text)}</button>`).join("")}</span>`;
       else if (format) { definition.cellRenderer = (p) => FORMATS[format](p.value); definition.useValueFormatterForExport = false; }
       if (format === "pill" || format === "button" || format === "buttons" || format === "link") { definition.comparator = (a, b) => String(a?.text ?? "").localeCompare(String(b?.text ?? "")); definition.keyCreator = (p) => p.value?.text; definition.valueFormatter = (p) => p.value?.text ?? ""; definition.filterValueGetter = (p) => p.data[key]?.text; }
       return definition;
@@ -474,7 +481,7 @@
   Object.assign(A, { T, trouble, $, $$, esc, css, el, put, cls, named, get, send, fmt, hm, hms, time, day, moment, span, shape, prio, badClass, qualityText, compare, stateText, rowName, unitName, pointOf, valueOf, pointValue, loadCharts, palette, paint, font, watchSize, limitLines, limitColor, worstOf, spark, ackButton, icon, bytes, boot, zh, FORMATS, loadGrid });
 
   /* ---- starting components as they enter the page ------------------------------------------------------------- */
-  A.components = { alarms: alarmGrid, grid: plainGrid, chart: staticChart };
+  A.components = { alarms: alarmGrid, grid: plainGrid, chart: staticChart, time: (node) => put(node, moment(+node.dataset.us)) };
   const scan = () => {
     for (const node of $$("[data-an]")) {
       const start = A.components[node.dataset.an];
@@ -486,6 +493,7 @@
   let scheduled = false;
   const begin = () => {
     header(); soundPart(); A.search?.();
+    A.loadPlant().catch(() => {});
     scan();
     new MutationObserver(() => { if (!scheduled) { scheduled = true; requestAnimationFrame(() => { scheduled = false; scan(); }); } }).observe(document.body, { childList: true, subtree: true });
     connect();
