@@ -18,7 +18,7 @@ import httpx
 import numpy as np
 import pyarrow as pa
 import uvloop
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -29,6 +29,8 @@ from anlan.core.errors import InvalidInputError
 from anlan.core.events import Event
 from anlan.core.health import Health
 from anlan.core.time import now_us
+from anlan.monitor import api as monitor_api
+from anlan.perceive import api as perceive_api
 from anlan.plant.model import Plant, encode_plant, revision_of
 from anlan.settings import Settings
 from anlan.store.fabric.client import Fabric
@@ -41,13 +43,24 @@ from anlan.web.auth import tokens, users
 from anlan.web.auth.accounts import Accounts
 from anlan.web.auth.model import NewToken, NewUser
 from anlan.web.context import WebContext
-from anlan.web.security import SESSION_COOKIE
+from anlan.web.security import SESSION_COOKIE, Context, CurrentActor
 from anlan.web.tables import UserRow
 from tests.conftest import FabricProcess
+from tests.web.answers import ANSWERS
 from tests.web.plant import make_plant
 
 R = TypeVar("R")
 
+nowhere = APIRouter()
+
+
+@nowhere.get("/nowhere-test", include_in_schema=False)
+async def _nowhere(context: Context, actor: CurrentActor) -> None:
+    """Ask a service that nobody serves."""
+    await context.fabric.call("nowhere.test", {}, actor, dict)
+
+
+ROUTERS = (monitor_api.router, perceive_api.router, nowhere)
 PASSWORD = "Tidal-Basin-42"
 PEOPLE: dict[str, tuple[Grant, ...]] = {
     "admin": (Grant(Role.ADMINISTRATOR),),
@@ -89,6 +102,7 @@ class Answers:
 
     asked: list[tuple[str, Any, Actor]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    errors: dict[str, Exception] = field(default_factory=dict)
     rows: int = 3
 
 
@@ -173,7 +187,7 @@ class WebNode:
             await self._respond()
 
             def make(*args: Any, **keywords: Any) -> FastAPI:
-                app = _with_sockets(*args, **keywords)
+                app = _with_sockets(*args, **keywords, routers=ROUTERS)
                 self.context = app.state.context
                 return app
 
@@ -210,10 +224,21 @@ class WebNode:
         await self.fabric.client.flush()
 
     async def _respond(self) -> None:
+        for subject, (kind, answer) in ANSWERS.items():
+            await self._answer(subject, kind, answer)
         await self.fabric.serve_pieces("monitor.snapshot", dict, self._snapshot)
         await self.fabric.serve_pieces("historian.series", SeriesQuery, self._series)
         await self.fabric.serve_pieces("historian.export", ExportQuery, self._export)
         await self.fabric.serve("historian.journal", JournalQuery, self._journal)
+
+    async def _answer(self, subject: str, kind: Any, answer: Any) -> None:
+        async def respond(request: Any, actor: Actor) -> Any:
+            self.answers.asked.append((subject, request, actor))
+            if subject in self.answers.errors:
+                raise self.answers.errors[subject]
+            return answer
+
+        await self.fabric.serve(subject, kind, respond)
 
     async def _snapshot(self, _request: dict[str, Any], _actor: Actor) -> AsyncIterator[bytes]:
         samples = SampleBatch(

@@ -9,6 +9,8 @@ from fastapi import APIRouter
 
 def routers() -> Sequence[APIRouter]:
     """Return the routers of this folder."""
-    from anlan.web.api import history, plant, session, streams, system, tokens, users, values
+    from anlan.web.api import history, plant, registers, session, streams, system, tokens, users, values
 
-    return tuple(module.router for module in (system, session, tokens, users, plant, values, history, streams))
+    return tuple(
+        module.router for module in (system, session, tokens, users, plant, values, history, registers, streams)
+    )

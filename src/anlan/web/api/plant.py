@@ -1,4 +1,4 @@
-"""The plant as it is in force: site, hierarchy, points, zones, operator positions, alarm definitions, calibration."""
+"""The plant as it is in force: site, hierarchy, points, zones, operator positions, alarm definitions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from starlette.responses import Response
 
 from anlan.core.actor import Actor, Permission
 from anlan.core.errors import NotFoundError
-from anlan.core.time import DAY, now_us
+from anlan.plant.client import PlantClient
 from anlan.plant.model import AlarmDefinition, OperatorPosition, Place, Point, SiteInfo, Stock, Unit, Zone
+from anlan.plant.requests import Revision, Status
 from anlan.web.contract import documented, page_of, reply
 from anlan.web.security import Context, CurrentActor
 from anlan.web.watch import PlantWatch
@@ -61,18 +62,6 @@ class DefinitionPage(msgspec.Struct, frozen=True):
 
     items: tuple[AlarmDefinition, ...]
     next: str = ""
-
-
-class CalibrationDue(msgspec.Struct, frozen=True):
-    """A point whose calibration has expired (``overdue``) or will within the days asked for."""
-
-    path: str
-    name: str
-    name_en: str
-    expires: int
-    overdue: bool
-    certificate: str
-    safety: bool
 
 
 def under(path: str, place: str) -> bool:
@@ -207,29 +196,28 @@ async def list_positions(context: Context, actor: CurrentActor) -> Response:
     return reply([item for item in positions if any(seen_or_above(actor, place) for place in item.scope or ("",))])
 
 
-@router.get("/calibration-due", **documented(answer=tuple[CalibrationDue, ...]))
-async def list_calibration_due(
-    context: Context, actor: CurrentActor, days: Annotated[int, Query(ge=0, le=3650)] = 30
-) -> Response:
-    """Points whose calibration has expired or will within ``days``, the longest overdue first."""
-    now = now_us()
-    due = [
-        CalibrationDue(
-            path=point.path,
-            name=point.name,
-            name_en=point.name_en,
-            expires=point.calibration.expires,
-            overdue=point.calibration.expires <= now,
-            certificate=point.calibration.certificate,
-            safety=point.safety,
-        )
-        for point in context.plant.require().points
-        if point.calibration is not None
-        and 0 < point.calibration.expires <= now + days * DAY
-        and actor.sees(point.path)
-    ]
-    return reply(sorted(due, key=lambda item: (item.expires, item.path)))
-
-
 def _sees_alarm(plant: PlantWatch, actor: Actor, alarm: AlarmDefinition) -> bool:
     return actor.sees(plant.path_of_alarm(alarm.id, alarm.point))
+
+
+# --- files and revisions ----------------------------------------------------------------------------------------------
+
+
+@router.get("/plant/status", **documented(answer=Status))
+async def read_plant_status(context: Context, actor: CurrentActor) -> Response:
+    """What is in force, and what is wrong with the site's files as they are."""
+    return reply(await context.client(PlantClient).status(actor))
+
+
+@router.get("/plant/revisions", **documented(answer=tuple[Revision, ...]))
+async def list_revisions(
+    context: Context, actor: CurrentActor, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> Response:
+    """Revisions put in force, newest first."""
+    return reply(await context.client(PlantClient).revisions(actor, limit=limit))
+
+
+@router.post("/plant/reload", **documented(answer=Status))
+async def reload_plant(context: Context, actor: CurrentActor) -> Response:
+    """Have the site's files read again now."""
+    return reply(await context.client(PlantClient).reload(actor))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from anlan.core.health import HealthReport
 from anlan.core.time import now_us
-from anlan.web.contract import documented, reply
+from anlan.store.historian.client import HistorianClient
+from anlan.store.historian.requests import HistorianStatus, Hold, Holds
+from anlan.web.contract import body, documented, reply
 from anlan.web.security import Context, CurrentActor
 
 router = APIRouter(tags=["system"])
@@ -44,3 +48,27 @@ async def read_system(context: Context, _actor: CurrentActor) -> Response:
     parts = tuple(context.parts.reports(now))
     well = bool(parts) and all(part.ready and not part.problems for part in parts)
     return reply(SystemHealth(well, now, context.settings.node, context.plant.revision, parts))
+
+
+@router.get("/historian", **documented(answer=HistorianStatus))
+async def read_historian(context: Context, actor: CurrentActor) -> Response:
+    """How full the historian is and how far behind the log."""
+    return reply(await HistorianClient(context.fabric, actor).status())
+
+
+@router.get("/holds", **documented(answer=Holds))
+async def list_holds(context: Context, actor: CurrentActor) -> Response:
+    """Samples kept past their retention, and why."""
+    return reply(await HistorianClient(context.fabric, actor).holds())
+
+
+@router.post("/holds", **documented(Hold, Hold, status=201))
+async def put_hold(context: Context, actor: CurrentActor, wanted: Annotated[Hold, body(Hold)]) -> Response:
+    """Keep samples past their retention."""
+    return reply(await HistorianClient(context.fabric, actor).hold(wanted), 201)
+
+
+@router.delete("/holds/{hold_id}", **documented(answer=Hold))
+async def release_hold(context: Context, actor: CurrentActor, hold_id: str) -> Response:
+    """Let a hold go: its samples expire by their class again."""
+    return reply(await HistorianClient(context.fabric, actor).release(hold_id))
