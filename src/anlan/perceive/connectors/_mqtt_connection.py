@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from anlan.core.errors import DecodeError
 from anlan.core.time import now_us
@@ -73,7 +73,8 @@ class Connection(PacketProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a connection, or drop it at once when its peer may not connect."""
-        assert isinstance(transport, asyncio.Transport)
+        # uvloop's transports are not of asyncio's class, they only act like it.
+        transport = cast(asyncio.Transport, transport)
         self._transport = transport
         name = transport.get_extra_info("peername")
         self._peer = str(name[0]) if name else ""
