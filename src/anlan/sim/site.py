@@ -189,13 +189,17 @@ def _feature(
 
 
 def zones() -> dict[str, Any]:
-    """Return the map as GeoJSON: park boundary, plots, and the outlines of the larger equipment."""
+    """Return the map as GeoJSON, from the ground up: boundary, plots, buildings, the larger equipment."""
     boundary = polygon(rectangle(WIDTH / 2, HEIGHT / 2, WIDTH, HEIGHT))
     found = [_feature("park", "", "东港化工园区", "Donggang chemical park", "boundary", boundary)]
     found += [
         _feature(_zone_id(area.path), area.path, area.name, area.name_en, area.kind, polygon(area.plot))
         for area in catalogue.areas()
     ]
+    for number, row in enumerate(table("park")["outlines"], start=1):
+        west, south, east, north = row["box"]
+        shape = rectangle((west + east) / 2, (south + north) / 2, east - west, north - south)
+        found.append(_feature(f"outline-{number:02d}", "", row["name"], row["name_en"], row["kind"], polygon(shape)))
     for item in layout().items:
         if item.size >= _DRAWN:
             round_ = item.kind.endswith("-tank") or item.kind in ("reactor", "cooling-tower")
