@@ -235,7 +235,7 @@ async def _journal(view: View) -> None:
         person.on("keydown.enter", find)
         button(t("trends.show"), find)
         ui.element("span").classes("grow")
-        older = button(t("alarms.more"), view.guarded(lambda: show(True)))
+        older: Any = button(t("alarms.more"), view.guarded(lambda: show(True)))
         export = f"anlan.csv('journal', {json.dumps('journal.csv')})"
         raw("CSV", "button", "btn")._props["onclick"] = export
     columns = [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from nicegui import ui
 
@@ -25,7 +26,9 @@ PERIODS = (("8 h", 8 * HOUR), ("24 h", DAY), ("7 d", 7 * DAY), ("30 d", 30 * DAY
 async def ask(view: View, start: int, end: int, position: str = "") -> Performance:
     """Return the figures of a period (µs UTC) for one operator position, or all."""
     query = PerformanceQuery(start=start, end=end, operator_position=position)
-    from anlan.monitor.performance import Performance  # late: it compiles numerics that a page without it need not wait for
+    from anlan.monitor.performance import (
+        Performance,
+    )  # late: it compiles numerics that a page without it need not wait for
 
     return await view.call("monitor.performance", query, Performance, timeout=30)
 
@@ -35,9 +38,7 @@ def rate_chart(view: View, figures: Performance, *, small: bool = False) -> None
     t = view.t
     target, flood = figures.figures["per_10_min"], figures.figures["peak_10_min"].target
     data: list[Any] = [
-        [time / 1000, count]
-        if count <= flood
-        else {"value": [time / 1000, count], "itemStyle": {"color": "$p2"}}
+        [time / 1000, count] if count <= flood else {"value": [time / 1000, count], "itemStyle": {"color": "$p2"}}
         for time, count in figures.rate
     ]
     grey = {"color": "$low", "type": "dashed"}
@@ -50,7 +51,9 @@ def rate_chart(view: View, figures: Performance, *, small: bool = False) -> None
         },
     ]
     if not small:
-        lines.insert(1, {"yAxis": target.limit, "lineStyle": {"color": "$low", "type": "dotted"}, "label": {"show": False}})
+        lines.insert(
+            1, {"yAxis": target.limit, "lineStyle": {"color": "$low", "type": "dotted"}, "label": {"show": False}}
+        )
     span = figures.rate[-1][0] - figures.rate[0][0] if len(figures.rate) > 1 else 0
     top = max(flood + 2, *(count for _, count in figures.rate))
     option = {
@@ -149,8 +152,9 @@ def _controls(view: View, period: int, position: str) -> None:
         ui.element("span").classes("grow")
         select = ui.select(places, value=position if position in places else "").props("outlined dense options-dense")
         select.style("width:210px").on_value_change(lambda event: go(period, str(event.value)))
+        place = quote(position)
         links = "".join(
-            f'<a href="/performance?period={span}&position={html.escape(position)}" class="{"on" if span == period else ""}">{name}</a>'
+            f'<a href="/performance?period={span}&position={place}" class="{"on" if span == period else ""}">{name}</a>'
             for name, span in PERIODS
         )
         raw(links, classes="tabs").style("height:28px")
@@ -268,7 +272,7 @@ def _floods(view: View, figures: Performance) -> None:
 def _list(view: View, key: str, found: tuple[tuple[str, float], ...], heading: str, *, span: bool = False) -> None:
     t = view.t
     rows = [_name(view, alarm) | {"value": value * SECOND if span else value} for alarm, value in found]
-    columns = [
+    columns: list[dict[str, Any]] = [
         {"key": "path", "headerName": t("col.tag"), "format": "point", "width": 130},
         {"key": "title", "headerName": t("col.name"), "flex": 1},
         {"key": "value", "headerName": t(heading), "format": "span" if span else "count", "right": True, "width": 100},

@@ -1,4 +1,4 @@
-"""Console page of the sources: how each connector fares, its unmapped tags, and its dead letters to look at and mend."""
+"""Console page of the sources: how each connector fares, unmapped tags, dead letters to look at and mend."""
 
 from __future__ import annotations
 
@@ -99,7 +99,14 @@ class _Sources:
             {"key": "kind", "headerName": t("conn.kind"), "width": 90},
             {"key": "points", "headerName": t("conn.points"), "format": "count", "right": True, "width": 78},
             *(
-                {"key": key, "headerName": t(f"conn.{key}"), "format": "count", "right": True, "flex": 0.8, "minWidth": 68}
+                {
+                    "key": key,
+                    "headerName": t(f"conn.{key}"),
+                    "format": "count",
+                    "right": True,
+                    "flex": 0.8,
+                    "minWidth": 68,
+                }
                 for key in numbers
             ),
             {"key": "offset", "headerName": t("conn.offset"), "right": True, "width": 95},
@@ -134,13 +141,16 @@ class _Sources:
     def _describe(self, status: ConnectorStatus) -> None:
         t = self.view.t
         tone = _TONE.get(status.state, "warn")
+        state, since = html.escape(t(f"conn.{status.state}")), html.escape(t("conn.since"))
         raw(
-            f'<div style="font-size:16px;font-weight:600" class="hi">{html.escape(status.name or status.id)}</div>'
+            f'<b class="hi" style="font-size:16px">{html.escape(status.name or status.id)}</b>'
             f'<div class="low">{html.escape(status.id)} · {html.escape(status.kind)}</div>'
-            f'<div class="bar" style="margin-top:8px"><span class="pill {tone}">{html.escape(t(f"conn.{status.state}"))}</span>'
-            f'<span class="low">{html.escape(t("conn.since"))}</span> <span class="num" data-an="time" data-us="{status.since}"></span></div>'
-            + (f'<div class="hi" style="margin-top:6px;overflow-wrap:anywhere">{html.escape(status.reason)}</div>' if status.reason else "")
+            f'<div class="bar" style="margin-top:8px"><span class="pill {tone}">{state}</span>'
+            f'<span class="low">{since}</span>'
+            f'<span class="num" data-an="time" data-us="{status.since}"></span></div>'
         )
+        if status.reason:
+            text(status.reason, "div", "hi")
         pairs = [
             (t("conn.points"), f"{status.points:,}"),
             (t("conn.messages"), f"{status.messages:,}"),
@@ -154,7 +164,8 @@ class _Sources:
             (t("conn.offset"), f"{status.clock_offset_us / 1000:+.1f} ms"),
         ]
         _pairs(pairs)
-        text(t("conn.other_details"), "b", "hi") if status.details else None
+        if status.details:
+            text(t("conn.other_details"), "b", "hi")
         _pairs([(name, str(value)) for name, value in status.details.items()])
         text(t("conn.unmapped_tags"), "b", "hi")
         if status.unmapped_tags:
@@ -175,12 +186,21 @@ class _Sources:
             {"key": "size", "headerName": t("conn.size"), "format": "count", "right": True, "width": 80},
             {"key": "act", "headerName": "", "format": "button", "width": 80, "sortable": False},
         ]
-        kept, rows = 0, []
+        kept = 0
+        rows: list[dict[str, Any]] = []
         try:
             kept, rows = await self._read_letters()
         except AnlanError as error:
             say(f"{t('conn.dead_letters')}: {error.message}", kind="warning")
-        grid("letters", columns, rows, id_field="sequence", event="an_letter", empty=t("conn.no_dead"), hint=t("conn.no_dead_hint"))
+        grid(
+            "letters",
+            columns,
+            rows,
+            id_field="sequence",
+            event="an_letter",
+            empty=t("conn.no_dead"),
+            hint=t("conn.no_dead_hint"),
+        )
         with tools:
             text(t("conn.dead_kept", n=kept))
             button(t("act.refresh"), view.guarded(self._refresh_letters))
@@ -221,7 +241,9 @@ class _Sources:
 
         async def again(values: dict[str, Any]) -> bool:
             view.actor.require(Permission.MEND_DEAD_LETTERS)
-            raw_bytes = str(values["raw"]).encode() if as_text is not None else _from_hex(str(values["raw"]), t("conn.bad_hex"))
+            raw_bytes = (
+                str(values["raw"]).encode() if as_text is not None else _from_hex(str(values["raw"]), t("conn.bad_hex"))
+            )
             changed = raw_bytes if raw_bytes != letter.raw else None
             request = Mend(sequence, changed, str(values["comment"] or ""))
             result = await view.call("perceive.mend", request, MendResult, timeout=20)

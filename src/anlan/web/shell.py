@@ -1,7 +1,7 @@
 """The console's frame: header, navigation, alarm bar, banners; and how pages are mounted on the web app.
 
-``attach(app, context)`` adds NiceGUI, the static files, the live socket and every page. A page's ``build`` gets a ``View``
-(who looks, in which language) and the route's parameters.
+``attach(app, context)`` adds NiceGUI, the static files, the live socket and every page. A page's ``build`` gets a
+``View`` (who looks, in which language) and the route's parameters.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from anlan.web.errors import SignInRequiredError
 from anlan.web.live import data, socket
 from anlan.web.live.hub import Hub
 from anlan.web.registry import PageSpec
-from anlan.web.sse import Places
 from anlan.web.security import SESSION_COOKIE, SIGN_IN_PAGE, may_somewhere
+from anlan.web.sse import Places
 
 R = TypeVar("R")
 
@@ -342,8 +342,8 @@ def _header(view: View) -> None:
         bar._props["aria-label"] = t("head.alarm_bar")
         bar._props["aria-live"] = "polite"
         counts = "".join(
-            f'<a class="an-count p{p} zero" href="/alarms?priority={p}">{_shape(p)}<span>{html.escape(t(f"priority.{p}"))}'
-            f"</span><b>–</b></a>"
+            f'<a class="an-count p{p} zero" href="/alarms?priority={p}">{_shape(p)}'
+            f"<span>{html.escape(t(f'priority.{p}'))}</span><b>–</b></a>"
             for p in (1, 2, 3, 4)
         )
         _identified(raw(counts, classes="an-counts an-live"), "an-counts")._props["aria-label"] = t("head.counts")
@@ -362,7 +362,8 @@ def _tools(view: View) -> None:
     t = view.t
     other, tone = ("en" if view.zh else "zh"), ("light" if view.theme == "dark" else "dark")
     search = '<svg viewBox="0 0 24 24"><circle cx="10.5" cy="10.5" r="6"/><path d="m15 15 5.5 5.5"/></svg>'
-    half = '<svg viewBox="0 0 24 24"><circle cx="12" cy="12" r="8"/><path d="M12 4a8 8 0 0 1 0 16z" fill="currentColor"/></svg>'
+    filled = '<path d="M12 4a8 8 0 0 1 0 16z" fill="currentColor"/>'
+    half = f'<svg viewBox="0 0 24 24"><circle cx="12" cy="12" r="8"/>{filled}</svg>'
     for key, hint, body, setting in (
         ("an-search-button", t("head.search"), search, ""),
         ("an-sound", t("sound.on"), "", ""),

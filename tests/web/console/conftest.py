@@ -51,7 +51,9 @@ def _wait(url: str, seconds: float = 60) -> None:
 def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     """The console with every page, on stand-in rooms."""
     folder = tmp_path_factory.mktemp("console")
-    settings = Settings(data=folder / "data", fabric_port=free_port(), web_port=free_port(), node="test", log_bytes=1 << 30)
+    settings = Settings(
+        data=folder / "data", fabric_port=free_port(), web_port=free_port(), node="test", log_bytes=1 << 30
+    )
     fabric = FabricProcess(settings)
     fabric.start()
     rooms = _start(settings, "tests.web.console.fake_rooms")
@@ -108,13 +110,28 @@ def look(console: Console, browser: Browser) -> Iterator[Look]:
     """Return ``look(path, who=…, lang=…, theme=…, size=…)``: opens a page as somebody and waits for its first frame."""
     contexts: list[BrowserContext] = []
 
-    def open_(path: str, *, who: str = "wang", lang: str = "zh", theme: str = "dark", size: tuple[int, int] = (1920, 1080), frames: int = 1) -> Watched:
+    def open_(
+        path: str,
+        *,
+        who: str = "wang",
+        lang: str = "zh",
+        theme: str = "dark",
+        size: tuple[int, int] = (1920, 1080),
+        frames: int = 1,
+    ) -> Watched:
         context = browser.new_context(viewport={"width": size[0], "height": size[1]}, locale="en-US")
         contexts.append(context)
-        context.add_cookies([{"name": "anlan_lang", "value": lang, "url": console.url}, {"name": "anlan_theme", "value": theme, "url": console.url}])
+        context.add_cookies(
+            [
+                {"name": "anlan_lang", "value": lang, "url": console.url},
+                {"name": "anlan_theme", "value": theme, "url": console.url},
+            ]
+        )
         if who:
             answer = context.request.post(
-                f"{console.url}/api/v1/session", data={"login": who, "password": PASSWORD}, headers={"origin": console.url}
+                f"{console.url}/api/v1/session",
+                data={"login": who, "password": PASSWORD},
+                headers={"origin": console.url},
             )
             assert answer.status == 201, answer.text()
         watched = Watched(context.new_page(), console.url)

@@ -113,12 +113,16 @@ def _points() -> tuple[list[Point], list[AlarmDefinition]]:
                         high=round(very_high * 1.3, 2),
                         stale_after=30 * SECOND,
                         connector=("dcs-1", "plc-2", "gds-3")[index % 3],
-                        calibration=Calibration(1.0, 0.02 * repeat, expires=now_us() + (repeat * 20 - 10) * DAY, certificate=f"CAL-{tag}")
+                        calibration=Calibration(
+                            1.0, 0.02 * repeat, expires=now_us() + (repeat * 20 - 10) * DAY, certificate=f"CAL-{tag}"
+                        )
                         if safety
                         else None,
                     )
                 )
-                limits = (("HH", very_high, 1 if safety else 2), ("H", high, 2 if safety else 3)) + ((("L", low, 3),) if low else ())
+                limits = (("HH", very_high, 1 if safety else 2), ("H", high, 2 if safety else 3)) + (
+                    (("L", low, 3),) if low else ()
+                )
                 for alarm, limit, priority in limits:
                     covered = (f"{full}.HH",) if alarm == "H" else ()
                     alarms.append(
@@ -134,7 +138,9 @@ def _points() -> tuple[list[Point], list[AlarmDefinition]]:
                             covered_by=covered,
                             latched=safety and alarm == "HH",
                             cause=f"{zh}密封或法兰泄漏、阀门内漏；仪表漂移。",
-                            consequence="人员中毒或形成可燃云团，可能升级为火灾爆炸。" if safety else "工艺偏离，可能联锁停车。",
+                            consequence="人员中毒或形成可燃云团，可能升级为火灾爆炸。"
+                            if safety
+                            else "工艺偏离，可能联锁停车。",
                             action="核对相邻探测器与现场视频。\n通知班长，佩戴空气呼吸器检查。\n确认泄漏后切断来料并启动水幕。\n向园区值班室报告。",
                             time_to_act=5 * MINUTE if alarm == "HH" else 15 * MINUTE,
                             operator_position="tank-desk" if path.startswith("donghua") else "process-desk",
@@ -143,15 +149,55 @@ def _points() -> tuple[list[Point], list[AlarmDefinition]]:
                         )
                     )
     number += 1
-    points.append(Point(number, "port/service/met/wind-speed", "wind-speed", "m/s", "风速", "Wind speed", "WS-001", connector="gds-3"))
-    number += 1
-    points.append(Point(number, "port/service/met/wind-direction", "wind-direction", "°", "风向", "Wind direction", "WD-001", connector="gds-3"))
+    points.append(
+        Point(
+            number,
+            "port/service/met/wind-speed",
+            "wind-speed",
+            "m/s",
+            "风速",
+            "Wind speed",
+            "WS-001",
+            connector="gds-3",
+        )
+    )
     number += 1
     points.append(
-        Point(number, "port/service/met/pump", "state", "", "消防泵", "Fire pump", "XS-001", states={0: "停止", 1: "运行", 2: "故障"}, connector="gds-3")
+        Point(
+            number,
+            "port/service/met/wind-direction",
+            "wind-direction",
+            "°",
+            "风向",
+            "Wind direction",
+            "WD-001",
+            connector="gds-3",
+        )
+    )
+    number += 1
+    points.append(
+        Point(
+            number,
+            "port/service/met/pump",
+            "state",
+            "",
+            "消防泵",
+            "Fire pump",
+            "XS-001",
+            states={0: "停止", 1: "运行", 2: "故障"},
+            connector="gds-3",
+        )
     )
     alarms.append(
-        AlarmDefinition("port/service/met/pump.state", number, "state", 4, states=(2,), action="到泵房检查。", operator_position="process-desk")
+        AlarmDefinition(
+            "port/service/met/pump.state",
+            number,
+            "state",
+            4,
+            states=(2,),
+            action="到泵房检查。",
+            operator_position="process-desk",
+        )
     )
     return points, alarms
 
@@ -166,7 +212,16 @@ def plant() -> Plant:
         site=SiteInfo("donggang", "东港化工园区", "park", "Donggang Chemical Park", "Asia/Shanghai", "WGS84", ORIGIN),
         places=tuple(Place(path, zh, en) for path, zh, en in PLACES),
         units=tuple(
-            Unit(path, zh, en, kind, substance, 120.0 if substance else None, "t" if substance else "", path.rpartition("/")[2])
+            Unit(
+                path,
+                zh,
+                en,
+                kind,
+                substance,
+                120.0 if substance else None,
+                "t" if substance else "",
+                path.rpartition("/")[2],
+            )
             for path, zh, en, kind, substance, *_ in UNITS
         ),
         points=tuple(points),

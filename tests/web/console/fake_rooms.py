@@ -23,10 +23,29 @@ from anlan.core.events import AlarmState, AlarmTransition, Event, EventType
 from anlan.core.health import Health
 from anlan.core.ids import new_ulid
 from anlan.core.time import HOUR, MINUTE, SECOND, now_us
-from anlan.monitor.model import Act, ActResult, AlarmList, AlarmRow, ListAlarms, MonitorStatus, PerformanceQuery, Snapshot, Status
 from anlan.monitor.machine import ARROWS, Arrow
+from anlan.monitor.model import (
+    Act,
+    ActResult,
+    AlarmList,
+    AlarmRow,
+    ListAlarms,
+    MonitorStatus,
+    PerformanceQuery,
+    Snapshot,
+    Status,
+)
 from anlan.monitor.performance import Performance, Transitions, compute
-from anlan.perceive.model import ConnectorStatus, DeadLetter, DeadLetterPage, GetDeadLetter, ListConnectors, ListDeadLetters, Mend, MendResult
+from anlan.perceive.model import (
+    ConnectorStatus,
+    DeadLetter,
+    DeadLetterPage,
+    GetDeadLetter,
+    ListConnectors,
+    ListDeadLetters,
+    Mend,
+    MendResult,
+)
 from anlan.plant.model import AlarmDefinition, encode_plant, revision_of
 from anlan.settings import from_environment
 from anlan.store.fabric.client import Fabric
@@ -47,7 +66,11 @@ class Rooms:
         self.fabric = fabric
         self.plant = plant()
         self.numbers = np.array([point.number for point in self.plant.points], np.int32)
-        bases = {kind[0]: (kind[5], kind[6]) for kind in KINDS} | {"wind-speed": (3.2, 0.8), "wind-direction": (248, 9), "state": (1, 0)}
+        bases = {kind[0]: (kind[5], kind[6]) for kind in KINDS} | {
+            "wind-speed": (3.2, 0.8),
+            "wind-direction": (248, 9),
+            "state": (1, 0),
+        }
         self.base = np.array([bases[point.kind][0] for point in self.plant.points])
         self.amplitude = np.array([bases[point.kind][1] for point in self.plant.points])
         self.bias = np.zeros(len(self.numbers))
@@ -55,11 +78,34 @@ class Rooms:
         self.rows: dict[str, AlarmRow] = {}
         self.events: list[Event] = []
         self.letters = {
-            n: DeadLetter(now_us() - n * MINUTE, "gds-3", f"donggang/gas/{n}", "JSON 在第 18 字节处中断", "payload", "一个完整的 JSON 对象", 24, b'{"t":1764000000,"v":12', n)
+            n: DeadLetter(
+                now_us() - n * MINUTE,
+                "gds-3",
+                f"donggang/gas/{n}",
+                "JSON 在第 18 字节处中断",
+                "payload",
+                "一个完整的 JSON 对象",
+                24,
+                b'{"t":1764000000,"v":12',
+                n,
+            )
             for n in range(1, 6)
         }
-        self.letters[6] = DeadLetter(now_us() - 9 * MINUTE, "plc-2", "10.0.0.7:502", "CRC16 不符：帧为 4F3A，应为 4FA3", "frame", "", 11, bytes([1, 3, 4, 0, 250, 1, 44, 0x3A, 0x4F]), 6)
-        self.health = {name: Health(name, started=now_us() - HOUR, ready=True) for name in ("gateway", "alarms", "historian", "works")}
+        self.letters[6] = DeadLetter(
+            now_us() - 9 * MINUTE,
+            "plc-2",
+            "10.0.0.7:502",
+            "CRC16 不符：帧为 4F3A，应为 4FA3",
+            "frame",
+            "",
+            11,
+            bytes([1, 3, 4, 0, 250, 1, 44, 0x3A, 0x4F]),
+            6,
+        )
+        self.health = {
+            name: Health(name, started=now_us() - HOUR, ready=True)
+            for name in ("gateway", "alarms", "historian", "works")
+        }
 
     def value(self, rows: Any, time: Any) -> Any:
         """Return values of rows at times (µs): a slow and a fast wave, plus the bias of what is in alarm."""
@@ -84,13 +130,26 @@ class Rooms:
             ("haian/chlor/cl/at1.HH", AlarmState.LATCHED_UNACKNOWLEDGED, 33 * MINUTE),
             ("port/service/met/pump.state", AlarmState.ACKNOWLEDGED, 3 * HOUR),
         ]
-        wanted += [(f"{path}/tt{n}.H", AlarmState.RETURNED, (10 + 7 * n) * MINUTE) for path in ("haian/cracking/eo", "donghua/tanks/sty") for n in (1, 2, 3)]
+        wanted += [
+            (f"{path}/tt{n}.H", AlarmState.RETURNED, (10 + 7 * n) * MINUTE)
+            for path in ("haian/cracking/eo", "donghua/tanks/sty")
+            for n in (1, 2, 3)
+        ]
         for alarm, state, age in wanted:
             self.put(alarm, state, now - age)
-        for path, code in (("donghua/tanks/wwt/lt2", 0x81), ("port/loading/jetty/ft1", 0x89), ("port/loading/jetty/pt1", 0x89), ("haian/cracking/eth/tt1", 0x43)):
+        for path, code in (
+            ("donghua/tanks/wwt/lt2", 0x81),
+            ("port/loading/jetty/ft1", 0x89),
+            ("port/loading/jetty/pt1", 0x89),
+            ("haian/cracking/eth/tt1", 0x43),
+        ):
             self.quality[by_path[path].number - 1] = code
         self.rows["haian/cracking/eth/ft3.H"] = msgspec.structs.replace(
-            self.row("haian/cracking/eth/ft3.H", AlarmState.ACKNOWLEDGED, now - HOUR), shelved=True, shelved_until=now + HOUR, who="wang", comment="流量计检修"
+            self.row("haian/cracking/eth/ft3.H", AlarmState.ACKNOWLEDGED, now - HOUR),
+            shelved=True,
+            shelved_until=now + HOUR,
+            who="wang",
+            comment="流量计检修",
         )
 
     def row(self, alarm: str, state: AlarmState, raised: int) -> AlarmRow:
@@ -134,10 +193,22 @@ class Rooms:
         self.rows[alarm] = self.row(alarm, state, raised)
         self.note(alarm, "raise", AlarmState.NORMAL, state, raised, "", "")
 
-    def note(self, alarm: str, arrow: str, before: AlarmState, after: AlarmState, time: int, who: str, comment: str) -> Event:
+    def note(
+        self, alarm: str, arrow: str, before: AlarmState, after: AlarmState, time: int, who: str, comment: str
+    ) -> Event:
         definition = self.definition(alarm)
         transition = AlarmTransition(
-            alarm, self.rows[alarm].instance, arrow, after, before, definition.point, definition.priority, value=self.rows[alarm].value, limit=definition.limit, who=who, comment=comment
+            alarm,
+            self.rows[alarm].instance,
+            arrow,
+            after,
+            before,
+            definition.point,
+            definition.priority,
+            value=self.rows[alarm].value,
+            limit=definition.limit,
+            who=who,
+            comment=comment,
         )
         event = Event(new_ulid(time), EventType.ALARM, "test", time, alarm, data=msgspec.to_builtins(transition))
         self.events.append(event)
@@ -147,17 +218,36 @@ class Rooms:
 
     async def alarms(self, request: ListAlarms, actor: Actor) -> AlarmList:
         rows = [row for row in self.rows.values() if actor.sees(row.path)]
-        aside = {"shelved": lambda r: r.shelved, "suppressed": lambda r: r.suppressed, "out-of-service": lambda r: r.out_of_service}
+        aside = {
+            "shelved": lambda r: r.shelved,
+            "suppressed": lambda r: r.suppressed,
+            "out-of-service": lambda r: r.out_of_service,
+        }
         if request.view in aside:
             rows = [row for row in rows if aside[request.view](row)]
         else:
-            rows = [row for row in rows if row.state != AlarmState.NORMAL and not (row.shelved or row.suppressed or row.out_of_service)]
+            rows = [
+                row
+                for row in rows
+                if row.state != AlarmState.NORMAL and not (row.shelved or row.suppressed or row.out_of_service)
+            ]
         active = [sum(row.active and row.priority == p for row in rows) for p in (1, 2, 3, 4)]
-        return AlarmList(tuple(rows), sum(not row.acknowledged for row in rows), (active[0], active[1], active[2], active[3]), 1, now_us())
+        return AlarmList(
+            tuple(rows),
+            sum(not row.acknowledged for row in rows),
+            (active[0], active[1], active[2], active[3]),
+            1,
+            now_us(),
+        )
 
     async def act(self, request: Act, actor: Actor) -> ActResult:
         done, refused = [], {}
-        permission = {"acknowledge": Permission.ACKNOWLEDGE, "shelve": Permission.SHELVE, "unshelve": Permission.SHELVE, "reset": Permission.RESET}
+        permission = {
+            "acknowledge": Permission.ACKNOWLEDGE,
+            "shelve": Permission.SHELVE,
+            "unshelve": Permission.SHELVE,
+            "reset": Permission.RESET,
+        }
         for alarm in request.alarms:
             row = self.rows.get(alarm)
             if row is None:
@@ -169,7 +259,9 @@ class Rooms:
             except ConflictError as error:
                 refused[alarm] = error.message
                 continue
-            self.rows[alarm] = msgspec.structs.replace(new, who=actor.name or actor.user, comment=request.comment, changed=now_us())
+            self.rows[alarm] = msgspec.structs.replace(
+                new, who=actor.name or actor.user, comment=request.comment, changed=now_us()
+            )
             event = self.note(alarm, request.verb, row.state, new.state, now_us(), actor.user, request.comment)
             await self.fabric.publish_event(event)
             done.append(alarm)
@@ -243,9 +335,55 @@ class Rooms:
         now = now_us()
         common = {"since": now - HOUR, "last_seen": now - SECOND // 2}
         return (
-            ConnectorStatus("dcs-1", "opcua", "一号 DCS", "up", points=96, good=1_203_441, uncertain=210, messages=14_221, clock_offset_us=12_000, details={"endpoint": "opc.tcp://10.0.0.5:4840", "security": "Basic256Sha256", "monitored": 96}, **common),
-            ConnectorStatus("plc-2", "modbus", "罐区 PLC", "down", "连接被拒绝：10.0.0.7:502", now - 4 * MINUTE, 96, 880_120, 0, 312, 4, 0, 0, 1, 9_120, -340_000, now - 4 * MINUTE),
-            ConnectorStatus("gds-3", "mqtt", "气体探测系统", "up", points=99, good=640_991, bad=88, late=12, unmapped=640, dead=5, messages=41_002, clock_offset_us=-3_000, unmapped_tags={"gas/AT-9001": 320, "gas/AT-9002": 320}, details={"clients": 4, "sessions": 4}, **common),
+            ConnectorStatus(
+                "dcs-1",
+                "opcua",
+                "一号 DCS",
+                "up",
+                points=96,
+                good=1_203_441,
+                uncertain=210,
+                messages=14_221,
+                clock_offset_us=12_000,
+                details={"endpoint": "opc.tcp://10.0.0.5:4840", "security": "Basic256Sha256", "monitored": 96},
+                **common,
+            ),
+            ConnectorStatus(
+                "plc-2",
+                "modbus",
+                "罐区 PLC",
+                "down",
+                "连接被拒绝：10.0.0.7:502",
+                now - 4 * MINUTE,
+                96,
+                880_120,
+                0,
+                312,
+                4,
+                0,
+                0,
+                1,
+                9_120,
+                -340_000,
+                now - 4 * MINUTE,
+            ),
+            ConnectorStatus(
+                "gds-3",
+                "mqtt",
+                "气体探测系统",
+                "up",
+                points=99,
+                good=640_991,
+                bad=88,
+                late=12,
+                unmapped=640,
+                dead=5,
+                messages=41_002,
+                clock_offset_us=-3_000,
+                unmapped_tags={"gas/AT-9001": 320, "gas/AT-9002": 320},
+                details={"clients": 4, "sessions": 4},
+                **common,
+            ),
         )
 
     async def dead_letters(self, request: ListDeadLetters, actor: Actor) -> DeadLetterPage:

@@ -116,7 +116,9 @@ def test_a_forged_act_of_one_who_only_looks_changes_nothing(look: Look) -> None:
     page = watched.page
     page.wait_for_selector(f"{ORDER}[data-order]")
     alarm = "donghua/tanks/lpg/lt3.H"
-    page.evaluate(f"emitEvent('an_act', {{verb: 'acknowledge', rows: [{{alarm: '{alarm}', instance: 'x', priority: 3}}]}})")
+    page.evaluate(
+        f"emitEvent('an_act', {{verb: 'acknowledge', rows: [{{alarm: '{alarm}', instance: 'x', priority: 3}}]}})"
+    )
     page.locator(".dlg [data-do]").click()
     expect(page.locator(".dlg")).to_contain_text("may not")
     assert page.evaluate(f"anlan.alarms.get('{alarm}').acknowledged") is False

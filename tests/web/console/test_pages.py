@@ -37,7 +37,9 @@ def test_every_page_opens_without_errors_and_without_leaving_the_machine(
     for path in (*PAGES, *ADMIN):
         watched.page.goto(console.url + path)
         watched.page.wait_for_function("Number(document.body.dataset.frames || 0) >= 1", timeout=20_000)
-        watched.page.wait_for_function("[...document.querySelectorAll('[data-an]')].every((e) => e._on)", timeout=10_000)
+        watched.page.wait_for_function(
+            "[...document.querySelectorAll('[data-an]')].every((e) => e._on)", timeout=10_000
+        )
         name = path.strip("/").replace("?", "-").replace("/", "_").replace("=", "-") or "overview"
         watched.page.screenshot(path=tmp_path / f"{name}.png")
         assert watched.page.evaluate("document.documentElement.scrollHeight <= innerHeight"), f"{path} scrolls"

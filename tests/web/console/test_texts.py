@@ -12,7 +12,12 @@ from anlan.web import i18n
 
 SOURCE = Path(i18n.__file__).resolve().parent.parent.parent
 PYTHON = sorted(
-    [*(SOURCE / "web").rglob("*.py"), SOURCE / "monitor/page.py", SOURCE / "monitor/performance_view.py", SOURCE / "perceive/page.py"]
+    [
+        *(SOURCE / "web").rglob("*.py"),
+        SOURCE / "monitor/page.py",
+        SOURCE / "monitor/performance_view.py",
+        SOURCE / "perceive/page.py",
+    ]
 )
 SCRIPTS = sorted((SOURCE / "web/static").glob("*.js"))
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
@@ -47,30 +52,52 @@ def test_texts_of_enumerations_are_complete() -> None:
     wanted = {f"state.{state.value}" for state in AlarmState} | {f"arrow.{arrow.value}" for arrow in Arrow}
     wanted |= {f"role.{role.value}" for role in Role} | {f"priority.{priority.value}" for priority in AlarmPriority}
     wanted |= {f"regstate.{state}" for machine in MACHINES for state in machine.states}
-    wanted |= {f"kind.{kind}" for kind in ("HH", "H", "L", "LL", "rate", "deviation", "state", "stale", "bad-quality", "vote", "expression")}
+    wanted |= {
+        f"kind.{kind}"
+        for kind in ("HH", "H", "L", "LL", "rate", "deviation", "state", "stale", "bad-quality", "vote", "expression")
+    }
     assert {key for key in wanted if key not in catalogue} == set()
 
 
 def test_both_languages_are_there_and_name_the_same_values() -> None:
     for key, (chinese, english) in i18n.catalogue().items():
-        assert chinese and english, key
+        assert chinese, key
+        assert english, key
         assert not CHINESE.search(english) or key in ("head.language", "head.language_short"), key
         assert sorted(re.findall(r"\{\w+\}", chinese)) == sorted(re.findall(r"\{\w+\}", english)), key
 
 
 def test_no_chinese_text_stands_in_code() -> None:
     found = []
-    own = [path for path in PYTHON if path.parent.name in MINE or path.parent.name in ("monitor", "perceive") or path.name == "shell.py"]
+    own = [
+        path
+        for path in PYTHON
+        if path.parent.name in MINE or path.parent.name in ("monitor", "perceive") or path.name == "shell.py"
+    ]
     assert len(own) > 20
     for path in own:
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        docstrings = {id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body and isinstance(node.body[0], ast.Expr)}
+        docstrings = {
+            id(node.body[0].value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and node.body
+            and isinstance(node.body[0], ast.Expr)
+        }
         found += [
             f"{path.name}:{node.lineno}"
             for node in ast.walk(tree)
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and CHINESE.search(node.value) and id(node) not in docstrings
+            if isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and CHINESE.search(node.value)
+            and id(node) not in docstrings
         ]
-    found += [f"{path.name}: {line}" for path in SCRIPTS for line in path.read_text(encoding="utf-8").splitlines() if CHINESE.search(line)]
+    found += [
+        f"{path.name}: {line}"
+        for path in SCRIPTS
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if CHINESE.search(line)
+    ]
     assert found == []
 
 

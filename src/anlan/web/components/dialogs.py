@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 def say(words: str, *, kind: str = "info") -> None:
     """Show a short message; ``kind`` is info, warning or negative."""
-    ui.notify(words, type=None, color=None, position="bottom-right", classes=f"bg-{kind}", timeout=6000, multi_line=True)
+    ui.notify(
+        words, type=None, color=None, position="bottom-right", classes=f"bg-{kind}", timeout=6000, multi_line=True
+    )
 
 
 class Form:
@@ -40,7 +42,9 @@ class Form:
             pieces.raw(lead + html.escape(title), "header")
             self.body = ui.element("div").classes("in-body")
             with self.body:
-                self._problem = pieces.raw("", classes="pill bad hidden").style("height:auto;white-space:normal;padding:5px 9px")
+                self._problem = pieces.raw("", classes="pill bad hidden").style(
+                    "height:auto;white-space:normal;padding:5px 9px"
+                )
             self._foot = ui.element("footer")
 
     def __enter__(self) -> Form:
@@ -80,7 +84,9 @@ class Form:
         self._problem.set_content(html.escape(words))  # type: ignore[attr-defined]  # it is an html element
         self._problem.classes(remove="hidden")
 
-    def open(self, act: Callable[[dict[str, Any]], Awaitable[bool | None]], doing: str, *, danger: bool = False) -> None:
+    def open(
+        self, act: Callable[[dict[str, Any]], Awaitable[bool | None]], doing: str, *, danger: bool = False
+    ) -> None:
         """Show the dialog; ``act`` gets the values and returns False (or raises) to keep it open."""
 
         async def run() -> None:

@@ -97,7 +97,15 @@ def grid(
         open_to: address that a double click opens, the row's id is added.
     """
     setup = {"columns": list(columns), "rows": msgspec.to_builtins(list(rows)), "id": id_field}
-    setup |= {"empty": empty, "hint": hint, "event": event, "click": click, "select": select, "guide": guide, "open": open_to}
+    setup |= {
+        "empty": empty,
+        "hint": hint,
+        "event": event,
+        "click": click,
+        "select": select,
+        "guide": guide,
+        "open": open_to,
+    }
     return live("grid", "grid", key=key, setup=msgspec.json.encode(setup).decode())
 
 

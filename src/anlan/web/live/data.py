@@ -186,8 +186,17 @@ def alarms_csv(rows: Iterable[Any], language: str, zone: str) -> bytes:
         name = row.name if language == "zh" else row.name_en or row.name
         raised = to_iso(row.raised, zone) if row.raised else ""
         writer.writerow(
-            [row.path, t(f"priority.{row.priority}"), t(f"state.{row.state}"), raised, t(f"kind.{row.kind}"), name]
-            + [row.value, row.limit, row.unit, row.who, row.comment]
+            (
+                *(
+                    row.path,
+                    t(f"priority.{row.priority}"),
+                    t(f"state.{row.state}"),
+                    raised,
+                    t(f"kind.{row.kind}"),
+                    name,
+                ),
+                *(row.value, row.limit, row.unit, row.who, row.comment),
+            )
         )
     return "\ufeff".encode() + out.getvalue().encode()
 
@@ -215,7 +224,11 @@ def router(context: WebContext, hub: Hub) -> APIRouter:
 
     @routes.get("/series")
     async def _series(
-        request: Request, points: Numbers, start: Micros, end: Micros, width: Annotated[int, Query(ge=10, le=8000)] = 800
+        request: Request,
+        points: Numbers,
+        start: Micros,
+        end: Micros,
+        width: Annotated[int, Query(ge=10, le=8000)] = 800,
     ) -> Response:
         actor = current_actor(request)
         return reply(await data.series(data.points(points, actor), start, end, width, actor))
@@ -240,7 +253,11 @@ def router(context: WebContext, hub: Hub) -> APIRouter:
 
     @routes.get("/export")
     async def _export(
-        request: Request, points: Numbers, start: Micros, end: Micros, format: str = "csv"  # noqa: A002  # its name in the address
+        request: Request,
+        points: Numbers,
+        start: Micros,
+        end: Micros,
+        format: str = "csv",  # noqa: A002  # its name in the address
     ) -> Response:
         actor = current_actor(request)
         chosen = data.points(points, actor)

@@ -7,6 +7,7 @@ full one. The hub keeps no state of its own: it reads the alarm service, the gat
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Sequence
@@ -125,10 +126,8 @@ class Hub:
             await asyncio.sleep(NUDGE_S)
             rest = PERIOD_S - (loop.time() - began)
             if rest > 0:
-                try:
+                with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._nudge.wait(), rest)
-                except TimeoutError:
-                    pass
             self._nudge.clear()
 
     def nudge(self) -> None:
@@ -286,7 +285,7 @@ class Hub:
 
     def _common(self, key: Key, now: int) -> dict[str, Any]:
         rows = [row for row in self.book.rows.values() if frames.covers(key, row.path)]
-        aside = self._aside
+        aside: dict[str, Sequence[Standing]] | None = dict(self._aside) if self._aside is not None else None
         if aside is not None:
             aside = {view: tuple(row for row in found if frames.covers(key, row.path)) for view, found in aside.items()}
         return {

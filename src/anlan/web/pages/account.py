@@ -166,7 +166,15 @@ async def _tokens(view: View, identity: Identity) -> None:
 
     with panel(t("account.tokens")) as tools:
         columns = token_columns(view)
-        grid("tokens", columns, await rows(), id_field="id", event="an_token", empty=t("admin.none_tokens"), hint=t("admin.none_tokens_hint"))
+        grid(
+            "tokens",
+            columns,
+            await rows(),
+            id_field="id",
+            event="an_token",
+            empty=t("admin.none_tokens"),
+            hint=t("admin.none_tokens_hint"),
+        )
     with tools:
         button(t("account.new_token"), lambda: _new_token(view, rows))
 
@@ -200,7 +208,9 @@ def token_row(view: View, info: Any) -> dict[str, Any]:
         "id": info.id,
         "name": info.name,
         "login": info.login,
-        "roles": ", ".join(view.t(f"role.{grant.role.value}") + (f" @ {grant.scope}" if grant.scope else "") for grant in info.grants),
+        "roles": ", ".join(
+            view.t(f"role.{grant.role.value}") + (f" @ {grant.scope}" if grant.scope else "") for grant in info.grants
+        ),
         "created": info.created,
         "expires": info.expires,
         "used": info.used,
@@ -213,7 +223,9 @@ def _new_token(view: View, rows: Callable[[], Any]) -> None:
     roles = sorted({grant.role for grant in view.actor.grants}, key=lambda role: role.value)
     with Form(view, t("account.new_token")) as form:
         form.text("name", t("account.token_name"))
-        form.choice("role", t("account.token_role"), {role.value: t(f"role.{role.value}") for role in roles}, roles[0].value)
+        form.choice(
+            "role", t("account.token_role"), {role.value: t(f"role.{role.value}") for role in roles}, roles[0].value
+        )
         scopes = sorted({grant.scope for grant in view.actor.grants})
         form.choice("scope", t("admin.scope"), {scope: scope or t("account.everywhere") for scope in scopes}, scopes[0])
         form.number("days", t("account.token_days"), 90, min=1, max=3650)
@@ -247,7 +259,14 @@ async def _sessions(view: View, identity: Identity) -> None:
         return [session_row(view, item, identity.session[:16]) for item, _ in found]
 
     with panel(t("account.sessions")):
-        grid("sessions", session_columns(view), await rows(), id_field="id", event="an_session", empty=t("admin.none_sessions"))
+        grid(
+            "sessions",
+            session_columns(view),
+            await rows(),
+            id_field="id",
+            event="an_session",
+            empty=t("admin.none_sessions"),
+        )
 
     async def end(message: dict[str, Any]) -> None:
         await asyncio.to_thread(end_by_id, accounts, view.actor, view.address, str(message["id"]), identity.user_id)

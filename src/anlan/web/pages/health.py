@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import html
 import shutil
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -61,7 +60,9 @@ def _section(title: str, inner: str) -> str:
 
 def _pairs(title: str, pairs: list[tuple[str, str]]) -> str:
     rows = "".join(f"<dt>{html.escape(name)}</dt><dd class='num'>{html.escape(value)}</dd>" for name, value in pairs)
-    return _section(title, f'<dl class="kv wide left" style="padding:2px 12px 6px;grid-template-columns:130px 1fr">{rows}</dl>')
+    return _section(
+        title, f'<dl class="kv wide left" style="padding:2px 12px 6px;grid-template-columns:130px 1fr">{rows}</dl>'
+    )
 
 
 def _silent(view: View, title: str, error: Exception) -> str:
@@ -85,25 +86,20 @@ async def _streams(view: View) -> str:
         try:
             info = await view.context.fabric.jetstream.stream_info(name)
         except (nats.errors.Error, nats.js.errors.Error, TimeoutError) as error:
-            rows.append(f"<tr><td class='hi'>{name}</td><td colspan='5'>{html.escape(str(error) or type(error).__name__)}</td></tr>")
+            reason = html.escape(str(error) or type(error).__name__)
+            rows.append(f"<tr><td class='hi'>{name}</td><td colspan='4'>{reason}</td></tr>")
             continue
         state, limit = info.state, info.config.max_bytes or 0
-        last = getattr(state, "last_ts", None)
-        newest = _moment(view, last)
-        full = f"{state.bytes / limit:.0%}" if limit > 0 else ""
+        bound = f"{size(limit)} · {state.bytes / limit:.0%}" if limit > 0 else "–"
         rows.append(
             f"<tr><td class='hi'>{name}</td><td class='r'>{state.messages:,}</td><td class='r'>{size(state.bytes)}</td>"
-            f"<td class='r low'>{size(limit) if limit > 0 else '–'} {full}</td><td class='r'>{state.last_seq:,}</td><td class='r'>{newest}</td></tr>"
+            f"<td class='r low'>{bound}</td><td class='r'>{state.last_seq:,}</td></tr>"
         )
-    names = ("stream", "messages", "bytes", "limit", "last", "")
-    head = "".join(f"<th{' class=r' if k else ''}>{html.escape(t(f'health.{name}')) if name else html.escape(t('col.time'))}</th>" for k, name in enumerate(names))
+    names = ("stream", "messages", "bytes", "limit", "last")
+    head = "".join(
+        f"<th{' class=r' if k else ''}>{html.escape(t(f'health.{name}'))}</th>" for k, name in enumerate(names)
+    )
     return _section(t("health.streams"), f'<table class="plain"><thead><tr>{head}</tr></thead>{"".join(rows)}</table>')
-
-
-def _moment(view: View, when: Any) -> str:
-    if not isinstance(when, str) or when.startswith("0001"):
-        return "–" if not isinstance(when, datetime) else when.strftime("%H:%M:%S")
-    return html.escape(when[11:19] + "Z")
 
 
 async def _monitor(view: View) -> str:
@@ -159,7 +155,9 @@ def _disk(view: View) -> str:
 
 def _pages(view: View) -> str:
     t, hub = view.t, view.hub
-    return _pairs(t("process.web"), [(t("health.clients"), str(len(hub.pages))), (t("health.dropped"), str(hub.dropped))])
+    return _pairs(
+        t("process.web"), [(t("health.clients"), str(len(hub.pages))), (t("health.dropped"), str(hub.dropped))]
+    )
 
 
 PAGE = page_spec("/health", "health", build, icon="monitor_heart", order=90, group="group_system")

@@ -13,6 +13,7 @@ from anlan.core.actor import Grant, Permission, Role
 from anlan.core.errors import AnlanError, NotFoundError
 from anlan.core.events import EventType
 from anlan.core.time import DAY, now_us
+from anlan.plant.model import Place, Unit
 from anlan.store.historian.requests import JournalPage, JournalQuery
 from anlan.web.api.session import end_by_id
 from anlan.web.auth import sessions, tokens, users
@@ -57,7 +58,10 @@ def _user_row(view: View, user: User) -> dict[str, Any]:
         "name": user.name,
         "roles": ", ".join(roles),
         "state": state,
-        "second": {"text": t("admin.on" if user.second_factor else "admin.off"), "tone": "" if user.second_factor else "dim"},
+        "second": {
+            "text": t("admin.on" if user.second_factor else "admin.off"),
+            "tone": "" if user.second_factor else "dim",
+        },
         "last": user.last_sign_in,
         "act": [{"verb": "edit", "text": t("admin.edit")}, {"verb": "reset", "text": t("admin.reset_password")}],
     }
@@ -119,10 +123,13 @@ class _Grants:
         plant = self._view.context.plant.plant
         places = {"": t("account.everywhere")}
         if plant is not None:
-            places |= {thing.path: f"{self._view.named(thing)} · {thing.path}" for thing in (*plant.places, *plant.units)}
+            things: tuple[Place | Unit, ...] = (*plant.places, *plant.units)
+            places |= {thing.path: f"{self._view.named(thing)} · {thing.path}" for thing in things}
         places.setdefault(grant.scope, grant.scope)
         with self._box, ui.element("div").classes("bar").style("flex-wrap:nowrap") as line:
-            role = ui.select({r.value: t(f"role.{r.value}") for r in Role}, label=t("admin.role"), value=grant.role.value)
+            role = ui.select(
+                {r.value: t(f"role.{r.value}") for r in Role}, label=t("admin.role"), value=grant.role.value
+            )
             role.props("outlined dense options-dense").style("width:170px;flex:none")
             place = ui.select(places, label=t("admin.scope"), value=grant.scope, with_input=True)
             place.props("outlined dense options-dense")
@@ -192,7 +199,15 @@ async def _tokens(view: View, _tools: Any) -> None:
         found = await read(view, lambda s: tokens.list_tokens(s))
         return [token_row(view, info) for info, owner in found if users.may_administer(view.actor, owner)]
 
-    grid("all-tokens", token_columns(view), await rows(), id_field="id", event="an_token", empty=t("admin.none_tokens"), hint=t("admin.none_tokens_hint"))
+    grid(
+        "all-tokens",
+        token_columns(view),
+        await rows(),
+        id_field="id",
+        event="an_token",
+        empty=t("admin.none_tokens"),
+        hint=t("admin.none_tokens_hint"),
+    )
 
     async def revoke(message: dict[str, Any]) -> None:
         accounts = view.context.accounts
@@ -220,7 +235,14 @@ async def _sessions(view: View, _tools: Any) -> None:
         mine = own.session[:16] if own is not None else ""
         return [session_row(view, item, mine) for item, user in found if users.may_administer(view.actor, user)]
 
-    grid("all-sessions", session_columns(view), await rows(), id_field="id", event="an_session", empty=view.t("admin.none_sessions"))
+    grid(
+        "all-sessions",
+        session_columns(view),
+        await rows(),
+        id_field="id",
+        event="an_session",
+        empty=view.t("admin.none_sessions"),
+    )
 
     async def end(message: dict[str, Any]) -> None:
         await asyncio.to_thread(end_by_id, accounts, view.actor, view.address, str(message["id"]))

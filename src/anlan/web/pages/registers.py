@@ -48,9 +48,12 @@ def _pill(view: View, state: str) -> dict[str, str]:
     return {"text": view.t(f"regstate.{state}"), "tone": tone}
 
 
-def _verbs(view: View, machine: Machine, row: Bypass | Change, asked_by: str, paths: tuple[str, ...]) -> list[dict[str, str]]:
-    """Return the buttons of a row: what its state machine allows, disabled with the reason where this person may not."""
+def _verbs(
+    view: View, machine: Machine, row: Bypass | Change, asked_by: str, paths: tuple[str, ...]
+) -> list[dict[str, str]]:
+    """Return a row's buttons: what its state machine allows, disabled with the reason where this person may not."""
     buttons = []
+    safety = all(view.actor.may(Permission.APPROVE_SAFETY_CHANGE, path) for path in paths)
     for arrow in machine.arrows:
         if arrow.before != row.state or arrow.guard is Guard.SYSTEM:
             continue
@@ -62,9 +65,8 @@ def _verbs(view: View, machine: Machine, row: Bypass | Change, asked_by: str, pa
             continue
         elif not all(view.actor.may(arrow.permission, path) for path in paths):
             off = view.t("may.not_approve")
-        elif row.safety and arrow.guard is Guard.ANOTHER_PERSON:
-            if not all(view.actor.may(Permission.APPROVE_SAFETY_CHANGE, path) for path in paths):
-                off = view.t("register.needs_safety")
+        elif arrow.guard is Guard.ANOTHER_PERSON and row.safety and not safety:
+            off = view.t("register.needs_safety")
         buttons.append({"verb": arrow.verb, "text": view.t(f"regverb.{arrow.verb}"), "off": off})
     return buttons
 
@@ -77,7 +79,9 @@ def _act(view: View, machine: Machine, subject: str, what: str, row: Any, verb: 
         if isinstance(row, Change):
             raw(_edits_html(view, row))
             if row.diff:
-                raw(f'<pre class="in num" style="white-space:pre-wrap;padding:8px;margin:0">{html.escape(row.diff)}</pre>')
+                raw(html.escape(row.diff), "pre", "in num").style(
+                    "white-space:pre-wrap;padding:8px;margin:0;height:auto"
+                )
         form.note(row.reason, "hi")
         form.text("comment", t("register.comment_needed" if arrow.needs_comment else "register.comment"), area=True)
 
@@ -120,7 +124,15 @@ async def _bypasses(view: View, tools: Any) -> None:
         {"key": "act", "headerName": t("col.act"), "format": "buttons", "width": 190, "sortable": False},
     ]
     made = await rows()
-    grid("bypasses", columns, made, id_field="id", event="an_bypass", empty=t("register.none_bypass"), hint=t("register.none_bypass_hint"))
+    grid(
+        "bypasses",
+        columns,
+        made,
+        id_field="id",
+        event="an_bypass",
+        empty=t("register.none_bypass"),
+        hint=t("register.none_bypass_hint"),
+    )
     with tools:
         _switch(view, "bypasses", only, "register.standing_only")
         off = "" if view.may(Permission.BYPASS) else t("may.not_bypass")
@@ -135,9 +147,10 @@ async def _bypasses(view: View, tools: Any) -> None:
 
 
 def _switch(view: View, tab: str, only: bool, key: str) -> None:
+    few, every = html.escape(view.t(key)), html.escape(view.t("register.all"))
     raw(
-        f'<a class="{"on" if only else ""}" href="/registers?tab={tab}">{html.escape(view.t(key))}</a>'
-        f'<a class="{"" if only else "on"}" href="/registers?tab={tab}&all=1">{html.escape(view.t("register.all"))}</a>',
+        f'<a class="{"on" if only else ""}" href="/registers?tab={tab}">{few}</a>'
+        f'<a class="{"" if only else "on"}" href="/registers?tab={tab}&all=1">{every}</a>',
         classes="tabs",
     ).style("height:28px;margin-right:8px")
 
@@ -146,7 +159,11 @@ def _bypass_row(view: View, bypass: Bypass) -> dict[str, Any]:
     kind = bypass.alarm.removeprefix(bypass.path + ".") if bypass.alarm else ""
     point = view.context.plant.by_path.get(bypass.path)
     name = view.named(point) if point is not None else bypass.path
-    what = f"{name} {view.t(f'kind.{kind.partition(chr(46))[0]}')}" if kind else f"{name} ({view.t('register.whole_point')})"
+    what = (
+        f"{name} {view.t(f'kind.{kind.partition(chr(46))[0]}')}"
+        if kind
+        else f"{name} ({view.t('register.whole_point')})"
+    )
     return {
         "id": bypass.id,
         "state": _pill(view, bypass.state),
@@ -165,7 +182,11 @@ def _bypass_row(view: View, bypass: Bypass) -> dict[str, Any]:
 def _request(view: View, refresh: Any) -> None:
     t = view.t
     plant = view.context.plant
-    options = {path: f"{point.tag or point.id if hasattr(point, 'id') else point.tag} · {view.named(point)} · {path}" for path, point in plant.by_path.items() if view.actor.may(Permission.BYPASS, path)}
+    options = {
+        path: f"{point.tag} · {view.named(point)} · {path}"
+        for path, point in plant.by_path.items()
+        if view.actor.may(Permission.BYPASS, path)
+    }
     with Form(view, t("register.add_bypass")) as form:
         chosen: Any = ui.select(options, label=t("register.point"), with_input=True)
         chosen.props("outlined dense options-dense")
@@ -173,7 +194,11 @@ def _request(view: View, refresh: Any) -> None:
         alarm: Any = form.choice("alarm", t("register.alarm"), {"": t("register.whole_point")}, "")
 
         def offer() -> None:
-            kinds = {a.id: f"{t(f'kind.{a.kind}')} · {a.id}" for a in plant.alarms.values() if plant.path_of_alarm(a.id) == chosen.value}
+            kinds = {
+                a.id: f"{t(f'kind.{a.kind}')} · {a.id}"
+                for a in plant.alarms.values()
+                if plant.path_of_alarm(a.id) == chosen.value
+            }
             alarm.set_options({"": t("register.whole_point")} | kinds, value="")
 
         chosen.on_value_change(offer)
@@ -188,7 +213,9 @@ def _request(view: View, refresh: Any) -> None:
         if not reason:
             raise InvalidInputError(t("acts.reason_needed"), where="reason")
         expires = now_us() + round(float(values["hours"] or 4) * HOUR)
-        request = RequestBypass(str(values["path"]), reason, expires, str(values["alarm"] or ""), str(values["measures"] or "").strip())
+        request = RequestBypass(
+            str(values["path"]), reason, expires, str(values["alarm"] or ""), str(values["measures"] or "").strip()
+        )
         await view.call("registers.bypass.request", request, Bypass, timeout=10)
         say(t("register.done"))
         await refresh()
@@ -225,7 +252,14 @@ async def _calibrations(view: View, _tools: Any) -> None:
         {"key": "days_left", "headerName": t("register.days_left"), "right": True, "width": 110},
         {"key": "certificate", "headerName": t("register.certificate"), "flex": 1},
     ]
-    grid("calibrations", columns, rows, id_field="path", empty=t("register.none_calibration"), hint=t("register.none_calibration_hint"))
+    grid(
+        "calibrations",
+        columns,
+        rows,
+        id_field="path",
+        empty=t("register.none_calibration"),
+        hint=t("register.none_calibration_hint"),
+    )
 
 
 # --- changes ------------------------------------------------------------------------------------------------------
@@ -257,7 +291,15 @@ async def _changes(view: View, tools: Any) -> None:
         {"key": "act", "headerName": t("col.act"), "format": "buttons", "width": 190, "sortable": False},
     ]
     made = await rows()
-    grid("changes", columns, made, id_field="id", event="an_change", empty=t("register.none_change"), hint=t("register.none_change_hint"))
+    grid(
+        "changes",
+        columns,
+        made,
+        id_field="id",
+        event="an_change",
+        empty=t("register.none_change"),
+        hint=t("register.none_change_hint"),
+    )
     with tools:
         _switch(view, "changes", only, "register.pending_only")
 

@@ -9,6 +9,7 @@ from nicegui import ui
 
 from anlan.core.actor import Permission
 from anlan.core.errors import AnlanError, InvalidInputError
+from anlan.plant.model import Place, Unit
 from anlan.plant.registers.model import (
     Act,
     AddEntry,
@@ -110,7 +111,10 @@ class _Shift:
             state = None
             if entry.open_item:
                 done = bool(entry.closed)
-                state = {"text": t("shift.closed_short" if done else "shift.open_short"), "tone": "dim" if done else "warn"}
+                state = {
+                    "text": t("shift.closed_short" if done else "shift.open_short"),
+                    "tone": "dim" if done else "warn",
+                }
             rows.append(
                 {
                     "id": entry.id,
@@ -119,7 +123,9 @@ class _Shift:
                     "text": entry.text + (f" ⟶ {entry.closing} ({entry.closed_by})" if entry.closed else ""),
                     "path": entry.path,
                     "state": state,
-                    "act": {"verb": "close", "text": t("shift.close_item"), "off": self.off} if entry.open_item and not entry.closed else None,
+                    "act": {"verb": "close", "text": t("shift.close_item"), "off": self.off}
+                    if entry.open_item and not entry.closed
+                    else None,
                 }
             )
         return rows
@@ -134,17 +140,31 @@ class _Shift:
             {"key": "state", "headerName": t("shift.state"), "format": "pill", "width": 95},
             {"key": "act", "headerName": "", "format": "button", "width": 90, "sortable": False},
         ]
-        grid("entries", columns, self._rows(), id_field="id", event="an_entry", empty=t("shift.none"), hint=t("shift.none_hint"))
+        grid(
+            "entries",
+            columns,
+            self._rows(),
+            id_field="id",
+            event="an_entry",
+            empty=t("shift.none"),
+            hint=t("shift.none_hint"),
+        )
 
     def _write(self) -> None:
         t = self.view.t
         plant = self.view.context.plant.plant
         places: dict[str, str] = {"": "–"}
         if plant is not None:
-            things = (*plant.places, *plant.units)
-            places |= {thing.path: f"{self.view.named(thing)} · {thing.path}" for thing in things if self.view.actor.sees(thing.path)}
+            things: tuple[Place | Unit, ...] = (*plant.places, *plant.units)
+            places |= {
+                thing.path: f"{self.view.named(thing)} · {thing.path}"
+                for thing in things
+                if self.view.actor.sees(thing.path)
+            }
         area = ui.textarea(t("shift.text")).props("outlined dense autogrow").style("width:100%")
-        place = ui.select(places, label=t("shift.place"), value="", with_input=True).props("outlined dense options-dense")
+        place = ui.select(places, label=t("shift.place"), value="", with_input=True).props(
+            "outlined dense options-dense"
+        )
         item = ui.checkbox(t("shift.open_item")).props("dense").style("margin:6px 0")
 
         async def save() -> None:
@@ -198,19 +218,34 @@ class _Shift:
         t = self.view.t
         tone = "warn" if shift.state == "offered" else ""
         raw(
-            f'<div class="bar"><span class="hi" style="font-size:18px;font-weight:600">{html.escape(shift.person)}</span>'
+            f'<div class="bar"><b class="hi" style="font-size:18px">{html.escape(shift.person)}</b>'
             f'<span class="pill {tone}">{html.escape(t(f"regstate.{shift.state}"))}</span>'
-            f'<span class="low">{html.escape(t("shift.since"))}</span><span class="num" data-an="time" data-us="{shift.started}"></span></div>'
+            f'<span class="low">{html.escape(t("shift.since"))}</span>'
+            f'<span class="num" data-an="time" data-us="{shift.started}"></span></div>'
             + (f'<div style="margin-top:6px">{html.escape(shift.comment)}</div>' if shift.comment else "")
         )
         with ui.element("div").classes("bar"):
             if shift.state == "open":
-                button(t("shift.handover"), lambda: self._fire("offer", t("shift.handover"), t("shift.handover_note")), main=True, off=self.off)
+                button(
+                    t("shift.handover"),
+                    lambda: self._fire("offer", t("shift.handover"), t("shift.handover_note")),
+                    main=True,
+                    off=self.off,
+                )
             else:
                 mine = shift.person == self.view.actor.user or shift.offered_by == self.view.actor.user
                 off = self.off or (t("shift.same_person") if mine else "")
-                button(t("shift.accept"), lambda: self._fire("accept", t("shift.accept"), t("acts.comment")), main=True, off=off)
-                button(t("shift.take_back"), lambda: self._fire("take-back", t("shift.take_back"), t("acts.comment")), off=self.off)
+                button(
+                    t("shift.accept"),
+                    lambda: self._fire("accept", t("shift.accept"), t("acts.comment")),
+                    main=True,
+                    off=off,
+                )
+                button(
+                    t("shift.take_back"),
+                    lambda: self._fire("take-back", t("shift.take_back"), t("acts.comment")),
+                    off=self.off,
+                )
 
     async def _begin(self) -> None:
         await self.view.call("registers.shift.begin", BeginShift(self.chosen), Shift)
@@ -232,7 +267,11 @@ class _Shift:
 
     async def _goes_along(self) -> str:
         t, scope = self.view.t, self.positions[self.chosen].scope or ("",)
-        rows = [row for row in self.view.hub.book.rows.values() if covers(scope, row.path) and self.view.actor.sees(row.path)]
+        rows = [
+            row
+            for row in self.view.hub.book.rows.values()
+            if covers(scope, row.path) and self.view.actor.sees(row.path)
+        ]
         items = [entry for entry in self.entries.values() if entry.open_item and not entry.closed]
         try:
             found = await self.view.call("registers.bypasses", ListBypasses(), tuple[Bypass, ...])

@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     from anlan.web.context import WebContext
 
 
-def _page(language: str, chosen: str, title: str, body: str, script: str) -> HTMLResponse:
+def _page(language: str, chosen: str, title: str, body: str, words: dict[str, str]) -> HTMLResponse:
     tag = "zh-CN" if language == "zh" else "en"
     return HTMLResponse(
         f'<!doctype html><html lang="{tag}"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<link rel="icon" href="/static/favicon.svg">{theme.head(language, chosen)}</head>'
-        f'<body class="body--{chosen}"><div class="sign">{body}</div><script>{script}</script></body></html>',
+        f'<body class="body--{chosen}"><div class="sign">{body}</div>'
+        f"<script>window.ANLAN_WORDS = {_script(words)}</script>"
+        f'<script src="/static/sign_in.js?v={theme.version()}"></script></body></html>',
         headers={"Cache-Control": "no-store"},
     )
 
@@ -28,10 +30,7 @@ def _page(language: str, chosen: str, title: str, body: str, script: str) -> HTM
 def _tools(language: str) -> str:
     t = i18n.translator(language)
     other = "en" if language == "zh" else "zh"
-    return (
-        f'<a href="#" onclick="document.cookie=\'anlan_lang={other}; path=/; max-age=31536000; samesite=lax\';'
-        f'location.reload();return false">{html.escape(t("head.language"))}</a>'
-    )
+    return f'<a href="#" id="language" data-value="{other}">{html.escape(t("head.language"))}</a>'
 
 
 def _field(name: str, label: str, kind: str = "text", more: str = "") -> str:
@@ -65,7 +64,7 @@ def sign_in_page(context: WebContext, language: str, chosen: str) -> HTMLRespons
         f'<div class="foot"><span>{html.escape(t("sign.first"))}</span></div></form>'
     )
     words = {key: t(f"sign.{key}") for key in ("refused", "wait", "unreachable", "code_needed")}
-    return _page(language, chosen, f"{t('sign.title')} · {t('app.name')}", body, _SIGN_IN.replace("WORDS", _script(words)))
+    return _page(language, chosen, f"{t('sign.title')} · {t('app.name')}", body, words)
 
 
 def password_page(context: WebContext, language: str, chosen: str) -> HTMLResponse:
@@ -80,52 +79,10 @@ def password_page(context: WebContext, language: str, chosen: str) -> HTMLRespon
         + f'<button class="btn main" type="submit">{html.escape(t("act.save"))}</button>'
         f'<div class="foot"><span></span>{_tools(language)}</div></form>'
     )
-    words = {"differ": t("account.differ"), "unreachable": t("sign.unreachable")}
+    words = {key: t(f"sign.{key}") for key in ("refused", "wait", "unreachable")} | {"differ": t("account.differ")}
     title = f"{t('account.change_password')} · {t('app.name')}"
-    return _page(language, chosen, title, body, _PASSWORD.replace("WORDS", _script(words)))
+    return _page(language, chosen, title, body, words)
 
 
 def _script(words: dict[str, str]) -> str:
     return json.dumps(words).replace("<", "\\u003c")
-
-
-# Only addresses of this console are followed after signing in.
-_COMMON = """
-const words = WORDS, form = document.getElementById("form"), err = document.getElementById("err");
-const tell = (text) => { err.textContent = text; err.classList.toggle("on", !!text); };
-const send = (method, url, body) => fetch(url, { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
-const after = () => { const to = new URLSearchParams(location.search).get("after") || "/"; return to.startsWith("/") && !to.startsWith("//") && !to.startsWith("/\\\\") ? to : "/"; };
-"""
-
-_SIGN_IN = (
-    _COMMON
-    + """
-const oidc = document.getElementById("oidc");
-if (oidc) oidc.href = "/oidc/start?after=" + encodeURIComponent(after());
-form.addEventListener("submit", async (event) => {
-  event.preventDefault(); tell("");
-  const data = Object.fromEntries(new FormData(form)); if (!data.code) delete data.code;
-  try {
-    const answer = await send("POST", "/api/v1/session", data), body = await answer.json().catch(() => ({}));
-    if (answer.ok) { location.href = body.must_change ? "/password" : after(); return; }
-    if ((body.type || "").endsWith("second-factor-required")) { document.getElementById("more").classList.remove("hidden"); form.code.focus(); tell(words.code_needed); return; }
-    tell(answer.status === 429 ? words.wait.replace("{seconds}", answer.headers.get("retry-after") || "?") : answer.status === 401 ? words.refused : body.detail || words.unreachable);
-  } catch { tell(words.unreachable); }
-});
-"""
-)
-
-_PASSWORD = (
-    _COMMON
-    + """
-form.addEventListener("submit", async (event) => {
-  event.preventDefault(); tell("");
-  if (form.elements.new.value !== form.elements.again.value) { tell(words.differ); return; }
-  try {
-    const answer = await send("POST", "/api/v1/session/password", { current: form.elements.current.value, new: form.elements.new.value });
-    if (answer.ok) { location.href = "/"; return; }
-    const body = await answer.json().catch(() => ({})); tell(body.detail || words.unreachable);
-  } catch { tell(words.unreachable); }
-});
-"""
-)
