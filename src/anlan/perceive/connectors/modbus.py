@@ -199,7 +199,7 @@ class ModbusConnector:
         try:
             return await read(block.address, count=block.count, device_id=block.unit)
         except ConnectionException as error:
-            raise ConnectionError(str(error)) from error
+            raise ConnectionError("the device closed the connection") from error
         except ModbusException as error:
             if not client.connected:
                 raise ConnectionError("the device closed the connection") from error

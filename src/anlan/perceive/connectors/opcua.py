@@ -68,7 +68,10 @@ MANIFEST = Manifest(
         "checked against authorities and revocation lists. A gap is filled only from the server's history, and only "
         "while this gateway ran: what was missed while it was stopped itself is not read."
     ),
-    limits="64-bit integers beyond 2^53 lose their last digits; a text becomes an event, not a sample.",
+    limits=(
+        "64-bit integers beyond 2^53 lose their last digits; a text becomes an event, not a sample. The clock offset is as "
+        "exact as the server's CurrentTime, which some servers step once a second."
+    ),
 )
 
 _KEEP_ALIVE_S = 5.0
@@ -347,10 +350,11 @@ class OpcUaConnector:
         async with asyncio.timeout(self._security.timeout):
             value = await client.get_node(ua.ObjectIds.Server_ServerStatus_CurrentTime).read_data_value(False)
         answered = now_us()
-        moment = value.Value.Value if value.Value is not None else None
-        if not isinstance(moment, datetime):
-            return 0
-        return time_of(ua.DataValue(SourceTimestamp=moment), answered) - (asked + answered) // 2
+        told = value.Value.Value if value.Value is not None else None
+        # Some servers step CurrentTime once a second; the time they put beside it is nearer.
+        clocks = [moment for moment in (told, value.ServerTimestamp) if isinstance(moment, datetime)]
+        times = [time_of(ua.DataValue(SourceTimestamp=moment), 0) for moment in clocks]
+        return max(times, default=answered) - (asked + answered) // 2
 
     async def _watch(self, client: Any, feeds: list[tuple[_Feed, float]], offset: int) -> None:
         """Return or raise when the server or a subscription is dead; read silent nodes, retry refused ones."""
