@@ -119,6 +119,7 @@ class WebNode:
         self.health = Health("web", started=now_us())
         self.fabric: Fabric
         self.context: WebContext
+        self.api: FastAPI
         self.writer: LogWriter
         self._nats = FabricProcess(settings)
         self._loop = uvloop.new_event_loop()
@@ -189,6 +190,7 @@ class WebNode:
             def make(*args: Any, **keywords: Any) -> FastAPI:
                 app = _with_sockets(*args, **keywords, routers=ROUTERS)
                 self.context = app.state.context
+                self.api = next(route.app for route in app.routes if getattr(route, "path", "") == "/api")
                 return app
 
             with patch.object(service, "create_app", make):

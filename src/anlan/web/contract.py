@@ -7,6 +7,7 @@ A route reads its body with ``Annotated[Act, body(Act)]``, answers with ``reply(
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ K = TypeVar("K")
 
 _TYPE_KEY = "x-anlan-type"
 _types: list[Any] = []
+_LONG_NUMBER = re.compile(rb"\d{19}")
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 
@@ -51,12 +53,27 @@ def body(kind: type[T]) -> Any:
 
 def _decode(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
     try:
-        return decoder.decode(raw)
+        value = decoder.decode(raw)
+        if _LONG_NUMBER.search(raw):
+            _require_64_bits(msgspec.json.decode(raw), "")
+        return value
     except msgspec.ValidationError as error:
         text, _, where = str(error).partition(" - at `$")
         raise InvalidInputError(text, where=where.strip("`.") or "body", fix="see /api/openapi.json") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInputError(f"the body is not JSON: {error}", where="body", fix="a JSON object") from error
+
+
+def _require_64_bits(node: Any, where: str) -> None:
+    """Raise where an integer does not fit 64 bits: nothing behind the API keeps one."""
+    if isinstance(node, int) and not -(1 << 63) <= node < 1 << 63:
+        raise InvalidInputError("the number does not fit 64 bits", where=where or "body", fix="a smaller number")
+    if isinstance(node, dict):
+        for key, item in node.items():
+            _require_64_bits(item, f"{where}.{key}".lstrip("."))
+    elif isinstance(node, list):
+        for place, item in enumerate(node):
+            _require_64_bits(item, f"{where}[{place}]")
 
 
 def reply(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -78,6 +95,7 @@ def documented(
     status: int = 200,
     media: Iterable[str] = (),
     etag: bool = False,
+    public: bool = False,
 ) -> dict[str, Any]:
     """Return the keywords that document a route.
 
@@ -87,6 +105,7 @@ def documented(
         status: status of success.
         media: further media types of the answer (Arrow, CSV, event stream), as binary.
         etag: whether the answer carries an ETag.
+        public: whether it is answered without sign-in.
     """
     content: dict[str, Any] = {name: {"schema": {"type": "string"}} for name in media}
     if answer is not None:
@@ -102,10 +121,11 @@ def documented(
         "status_code": status,
         "responses": {status: success, "4XX": problem, "5XX": problem},
     }
+    extra: dict[str, Any] = {"security": []} if public else {}
     if request is not None:
-        keywords["openapi_extra"] = {
-            "requestBody": {"required": True, "content": {"application/json": {"schema": schema(request)}}}
-        }
+        extra["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema(request)}}}
+    if extra:
+        keywords["openapi_extra"] = extra
     return keywords
 
 

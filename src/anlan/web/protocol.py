@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from anlan.core.errors import InvalidInputError
+from anlan.web.errors import PROBLEM
 
 HEAD_TIME_S = 10.0
 HEAD_BYTES = 64 << 10
@@ -46,6 +50,17 @@ class PatientProtocol(HttpToolsProtocol):
         """Stop the clock."""
         self._stop_clock()
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP with a problem document and close."""
+        problem = InvalidInputError("this is not an HTTP request", where="request", fix="HTTP/1.1").problem()
+        body = msgspec.json.encode(problem | {"status": 400})
+        head = (
+            f"HTTP/1.1 400 Bad Request\r\nContent-Type: {PROBLEM}\r\nContent-Length: {len(body)}\r\n"
+            "Connection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
 
     def _start_clock(self) -> None:
         self._head_bytes = 0

@@ -97,7 +97,7 @@ def _by_session(identity: Identity) -> Identity:
     return identity
 
 
-@router.get("/session/options", **documented(answer=SignInOptions))
+@router.get("/session/options", **documented(answer=SignInOptions, public=True))
 async def sign_in_options(context: Context) -> Response:
     """How one may sign in here."""
     extra = context.settings.extra
@@ -110,7 +110,7 @@ async def sign_in_options(context: Context) -> Response:
     return reply(options)
 
 
-@router.post("/session", **documented(SignIn, Me, status=201))
+@router.post("/session", **documented(SignIn, Me, status=201, public=True))
 async def begin_session(
     request: Request, context: Context, address: Address, wanted: Annotated[SignIn, body(SignIn)]
 ) -> Response:

@@ -35,7 +35,7 @@ class SystemHealth(msgspec.Struct, frozen=True):
     parts: tuple[HealthReport, ...]
 
 
-@router.get("/health", **documented(answer=SignOfLife))
+@router.get("/health", **documented(answer=SignOfLife, public=True))
 async def read_health(context: Context) -> Response:
     """Whether the web process is there; needs no sign-in."""
     return reply(SignOfLife(context.health.ready, now_us()))
