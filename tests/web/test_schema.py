@@ -14,7 +14,7 @@ from anlan.web.app import create_api
 from tests.web.node import ROUTERS, WebNode
 
 # A text that is no cursor or moment of ours fits its schema and is refused all the same: acceptance is not checked.
-# Streams never end; the sign of life takes nothing. Who signs in or changes the tester's own account has tests of its own.
+# Streams never end; the sign of life takes nothing; signing in has tests of its own.
 LEFT_OUT = ("/v1/stream/", "/v1/session", "/v1/health")
 
 
