@@ -31,7 +31,7 @@ class Plant:
         asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(30)
 
     def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self.server.stop(), self._loop).result(30)
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(30)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
 
@@ -52,6 +52,14 @@ class Plant:
         await self.nodes["PT401"].add_property(0, "EngineeringUnits", units)
         await self.server.historize_node_data_change(self.nodes["PT401"], period=None, count=10_000)
         await self.server.start()
+
+    async def _stop(self) -> None:
+        await self.server.stop()
+        # The library leaves loops of sessions behind that were cut off.
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def write(self, name: str, value: Any, status: int = 0, source: datetime.datetime | None = None) -> None:
         moment = source or datetime.datetime.now(datetime.UTC)

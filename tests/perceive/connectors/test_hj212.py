@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -220,6 +221,18 @@ async def test_a_slow_client_is_closed_and_others_are_served() -> None:
         assert await is_closed(slow_reader)
         slow_writer.close()
         writer.close()
+
+
+async def test_captures_of_other_protocols_do_no_harm(shared_data: Path) -> None:
+    context = station()
+    async with listening(context) as connector:
+        for capture in sorted((shared_data / "protocols" / "pcap").glob("*.pcap")):
+            reader, writer = await asyncio.open_connection("127.0.0.1", connector.port)
+            writer.write(capture.read_bytes() + data(1, "a21026-Rtd=1"))
+            assert (await answers(reader, 1))[0].cn == "9014"
+            writer.close()
+    assert set(context.values("so2").tolist()) == {1.0}
+    assert context.dead
 
 
 async def test_connections_are_bounded() -> None:

@@ -7,6 +7,7 @@ import math
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -168,10 +169,14 @@ async def test_polls_at_a_fixed_rate_without_drift() -> None:
     assert abs(slots - (polls - 1 + overruns)) <= 2  # a sleep between polls would have drifted by more
 
 
-async def test_garbage_instead_of_answers_is_survived() -> None:
+@pytest.mark.parametrize("capture", ["", "modbus_fuzz_72", "modbus_small", "modbus_test_data_part1"])
+async def test_garbage_instead_of_answers_is_survived(capture: str, shared_data: Path) -> None:
+    pcap = shared_data / "protocols" / "pcap" / f"{capture}.pcap"
+    garbage = pcap.read_bytes() if capture else bytes(range(256))
+
     async def garble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(300):
-            writer.write(bytes(range(256)))
+            writer.write(garbage)
         writer.close()
 
     server = await asyncio.start_server(garble, "127.0.0.1", 0)

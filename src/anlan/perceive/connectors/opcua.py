@@ -69,8 +69,8 @@ MANIFEST = Manifest(
         "while this gateway ran: what was missed while it was stopped itself is not read."
     ),
     limits=(
-        "64-bit integers beyond 2^53 lose their last digits; a text becomes an event, not a sample. The clock offset is as "
-        "exact as the server's CurrentTime, which some servers step once a second."
+        "64-bit integers beyond 2^53 lose their last digits; a text becomes an event, not a sample. The clock offset "
+        "is as exact as the server's CurrentTime, which some servers step once a second."
     ),
 )
 
