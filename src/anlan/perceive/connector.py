@@ -95,6 +95,8 @@ class Context(Protocol):
     numbers: Mapping[str, int]
     """Point number by point path, for this connector's map."""
     node: str
+    details: dict[str, object]
+    """What the connector itself tells of its state, shown in connectors' health."""
 
     def emit(self, batch: SampleBatch, *, received: int | None = None) -> asyncio.Future[None]:
         """Take a batch of raw values (columns are handed over); the future is done once the log has acknowledged.

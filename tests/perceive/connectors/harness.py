@@ -27,6 +27,7 @@ class MemoryContext:
         self.spec = spec
         self.numbers = {path: number for number, path in enumerate(sorted(spec.map), start=1)}
         self.node = "test"
+        self.details: dict[str, object] = {}
         self.hold = hold
         self.batches: list[SampleBatch] = []
         self.states: list[str] = []

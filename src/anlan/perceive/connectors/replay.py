@@ -124,6 +124,7 @@ class ReplayConnector:
             except AnlanError as error:
                 self.failed = error
                 self._context.down(str(error))
+            self._tell()
             self.finished.set()
         await asyncio.Event().wait()
 
@@ -321,8 +322,19 @@ class ReplayConnector:
         batch = SampleBatch(point, times, value[rows], quality[rows])
         return _marked(batch.take(present[rows] & (point >= 0)))
 
+    def _tell(self) -> None:
+        self._context.details.update(
+            finished=True,
+            failed=str(self.failed or ""),
+            rows_read=self.rows_read,
+            rows_bad=self.rows_bad,
+            samples_emitted=self.samples_emitted,
+            repeats_moved=self.repeats_moved,
+        )
+
     def _account(self, batch: SampleBatch) -> None:
         self.samples_emitted += len(batch)
+        self._context.details["samples_emitted"] = self.samples_emitted
         at = np.searchsorted(self._numbers, batch.point)
         np.add.at(self._sums, at, mixed(batch.time, batch.value))
         self._counts += np.bincount(at, minlength=len(self._counts))
