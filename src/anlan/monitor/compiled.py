@@ -245,12 +245,13 @@ class _Builder:
 
 def quiet_points(tables: Tables) -> NDArray[np.uint8]:
     """Return by point row whether all its definitions are of kinds that allow a quiet band."""
-    quiet = np.ones(len(tables.entry_first) - 1, np.uint8)
-    easy = (Kind.UP, Kind.DOWN, Kind.STALE, Kind.BAD)
-    for row in range(len(quiet)):
-        for d, roles in tables.entries[tables.entry_first[row] : tables.entry_first[row + 1]]:
-            if roles != ROLE_CONDITION or tables.rules[d]["kind"] not in easy or tables.rules[d]["point"] != row:
-                quiet[row] = 0
+    rows = len(tables.entry_first) - 1
+    owner = np.repeat(np.arange(rows), np.diff(tables.entry_first))
+    rules = tables.rules[tables.entries[:, 0]]
+    easy = np.isin(rules["kind"], (Kind.UP, Kind.DOWN, Kind.STALE, Kind.BAD))
+    restless = (tables.entries[:, 1] != ROLE_CONDITION) | ~easy | (rules["point"] != owner)
+    quiet = np.ones(rows, np.uint8)
+    quiet[owner[restless]] = 0
     return quiet
 
 

@@ -141,7 +141,9 @@ class Engine:
     def tick(self, tick: log.Tick, sequence: int) -> list[Event]:
         """Let time pass: delays, stale points, shelvings and floods that end."""
         self._begin(sequence, tick.time)
-        kernel.tick(self.compiled.tables, self.state, self._out, tick.time, sequence)
+        tables, state = self.compiled.tables, self.state
+        fires = _readonly(kernel.due(tables, state, tick.time))
+        kernel.tick(tables, state, self._out, fires, tick.time, sequence)
         self._drain(_NOBODY)
         for change in self.floods.tick(tick.time):
             self._flood(change)
@@ -183,7 +185,7 @@ class Engine:
         d = self.compiled.index.get(connector_alarm(connector))
         if d is None or self.compiled.definitions[d].kind != CONNECTOR_KIND:
             return
-        rows = self.compiled.connector_points[connector]
+        rows = _readonly(self.compiled.connector_points[connector])
         kernel.connector(self.compiled.tables, self.state, self._out, d, rows, up, time, self.sequence)
         if reason:
             self.comments[d] = reason

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from functools import cache
+from typing import Any, NewType, TypeVar, cast, get_type_hints
 
 import numba
 import numpy as np
@@ -25,10 +26,12 @@ from numpy.typing import NDArray
 from anlan.core.events import AlarmState
 from anlan.core.expression import Op
 from anlan.core.quality import Quality
+from anlan.monitor.compiled import compile_plant
 from anlan.monitor.layout import (
     FOREVER,
     LONGEST_TICK,
     NEVER,
+    OUT,
     PENDING_OFF,
     PENDING_ON,
     ROLE_CONDITION,
@@ -37,17 +40,69 @@ from anlan.monitor.layout import (
     Kind,
     State,
     Tables,
+    fresh_state,
 )
 from anlan.monitor.machine import ARROWS, STATES, Arrow, GuardIndex, Hold
+from anlan.plant.model import Plant, SiteInfo
 
 LAYOUT = "5b9c05da0c3c02a7"
 """Fingerprint of the constants compiled in below; changing it makes the cached machine code stale, as it must."""
 
+Out = NewType("Out", np.ndarray)  # type: ignore[type-arg]  # records of layout.OUT
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
+_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+
+
+@cache
+def _machine_type(hint: Any) -> Any:
+    """Return what the compiler calls an annotation of this file; arrays outside the two tuples are read-only."""
+    known = {
+        int: numba.int64,
+        float: numba.float64,
+        bool: numba.boolean,
+        type(None): numba.void,
+        tuple[int, float]: numba.types.Tuple((numba.int64, numba.float64)),
+        Tables: numba.typeof(compile_plant(Plant(SiteInfo("", "")), "").tables),
+        State: numba.typeof(fresh_state(1, 1)),
+        Out: numba.typeof(np.empty(1, OUT)),
+        NDArray[np.int32]: numba.types.Array(numba.int32, 1, "C", readonly=True),
+        NDArray[np.int64]: numba.types.Array(numba.int64, 1, "C", readonly=True),
+        NDArray[np.float64]: numba.types.Array(numba.float64, 1, "C", readonly=True),
+        NDArray[np.uint8]: numba.types.Array(numba.uint8, 1, "C", readonly=True),
+    }
+    return known[hint]
+
+
+def _signature(function: Callable[..., Any]) -> Any:
+    # One machine type a parameter: left to itself the compiler makes a version for each constant it is called with.
+    hints = get_type_hints(function)
+    result = _machine_type(hints.pop("return"))
+    return result(*(_machine_type(hint) for hint in hints.values()))
+
+
+def _pinned(function: _F, **options: Any) -> _F:
+    dispatcher = numba.njit(**_OPTIONS, **options)(function)
+    compile_any = dispatcher.compile
+    # A signature given to the decorator would do the same but compile or load every function at import.
+    dispatcher.compile = lambda _: compile_any(_signature(function))
+    return cast(_F, dispatcher)
+
+
 def _compiled(function: _F) -> _F:
-    return cast(_F, numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function))
+    # Nothing is allocated here, so nothing need be counted: a call would count every array of the two tuples.
+    return _pinned(function, _nrt=False)
+
+
+def _inlined(function: _F) -> _F:
+    # A call hands over every word of every array; on the way of each sample that costs more than the work itself.
+    return _pinned(function, _nrt=False, forceinline=True)
+
+
+def _allocating(function: _F) -> _F:
+    return cast(_F, numba.njit(**_OPTIONS)(function))
 
 
 _UNACK = STATES.index(AlarmState.UNACKNOWLEDGED)
@@ -102,6 +157,23 @@ _BAD_CLOCK, _NOT_A_NUMBER = int(Quality.BAD_CLOCK), int(Quality.BAD_NOT_A_NUMBER
 
 
 @_compiled
+def _compare(op: int, left: float, right: float) -> float:
+    if op == _OP_LESS:
+        result = left < right
+    elif op == _OP_LESS_EQUAL:
+        result = left <= right
+    elif op == _OP_GREATER:
+        result = left > right
+    elif op == _OP_GREATER_EQUAL:
+        result = left >= right
+    elif op == _OP_EQUAL:
+        result = left == right
+    else:
+        result = left != right
+    return 1.0 if result else 0.0
+
+
+@_compiled
 def _binary(op: int, left: float, right: float) -> float:
     if op == _OP_AND:
         return 0.0 if left == 0.0 or right == 0.0 else left * right
@@ -124,24 +196,7 @@ def _binary(op: int, left: float, right: float) -> float:
     return _compare(op, left, right)
 
 
-@_compiled
-def _compare(op: int, left: float, right: float) -> float:
-    if op == _OP_LESS:
-        result = left < right
-    elif op == _OP_LESS_EQUAL:
-        result = left <= right
-    elif op == _OP_GREATER:
-        result = left > right
-    elif op == _OP_GREATER_EQUAL:
-        result = left >= right
-    elif op == _OP_EQUAL:
-        result = left == right
-    else:
-        result = left != right
-    return 1.0 if result else 0.0
-
-
-@_compiled
+@_inlined
 def _known_value(state: State, row: int) -> float:
     if row < 0 or state.points[row].quality >= 0x80:
         return math.nan
@@ -176,14 +231,14 @@ def _run(tables: Tables, state: State, first: int, end: int) -> float:
     return float(stack[top])
 
 
-@_compiled
+@_inlined
 def _truth(value: float) -> int:
     if math.isnan(value):
         return -1
     return 1 if value != 0.0 else 0
 
 
-@_compiled
+@_inlined
 def _active(state: State, d: int) -> bool:
     code = state.alarms[d].state
     return bool(code in (_UNACK, _ACK))
@@ -193,15 +248,24 @@ def _active(state: State, d: int) -> bool:
 def _covered(tables: Tables, state: State, d: int) -> bool:
     rule = tables.rules[d]
     for at in range(rule.by_first, rule.by_end):
-        other = tables.pool[at]
+        other = int(tables.pool[at])
         if _active(state, other) and state.alarms[other].holds == 0:
             return True
     return False
 
 
+@_inlined
+def _touch(state: State, d: int) -> None:
+    alarm = state.alarms[d]
+    if alarm.touched == 0:
+        alarm.touched = 1
+        state.touched[state.clock[_TOUCHED]] = d
+        state.clock[_TOUCHED] += 1
+
+
 @_compiled
 def _emit(
-    tables: Tables, state: State, out: Any, d: int, arrow: int, time: int, value: float, quality: int, rung: bool
+    tables: Tables, state: State, out: Out, d: int, arrow: int, time: int, value: float, quality: int, rung: bool
 ) -> None:
     """Write a transition out, moving the state along the table."""
     alarm = state.alarms[d]
@@ -236,52 +300,43 @@ def _emit(
 
 
 @_compiled
-def _tell(tables: Tables, state: State, out: Any, d: int, arrow: int, time: int, rung: bool) -> None:
+def _tell(tables: Tables, state: State, out: Out, d: int, arrow: int, time: int, rung: bool) -> None:
     """Emit an arrow that no sample fired, with the newest value."""
     alarm = state.alarms[d]
     rule = tables.rules[d]
-    value = alarm.value
-    quality = alarm.quality
+    value = float(alarm.value)
+    quality = int(alarm.quality)
     if rule.kind == _UP or rule.kind == _DOWN:
         # Inside the quiet band the alarm's own value is not kept up.
-        value = state.points[rule.point].value
-        quality = state.points[rule.point].quality
+        value = float(state.points[rule.point].value)
+        quality = int(state.points[rule.point].quality)
     _emit(tables, state, out, d, arrow, time, value, quality, rung)
 
 
 @_compiled
-def _touch(state: State, d: int) -> None:
-    alarm = state.alarms[d]
-    if alarm.touched == 0:
-        alarm.touched = 1
-        state.touched[state.clock[_TOUCHED]] = d
-        state.clock[_TOUCHED] += 1
-
-
-@_compiled
-def _raise(tables: Tables, state: State, out: Any, d: int, time: int) -> None:
+def _raise(tables: Tables, state: State, out: Out, d: int, time: int) -> None:
     alarm = state.alarms[d]
     alarm.pending = 0
     alarm.paused = 0
     state.timers[d] = FOREVER
     alarm.covered = 1 if _covered(tables, state, d) else 0
     rung = alarm.holds == 0 and alarm.covered == 0 and alarm.aged == 0
-    _emit(tables, state, out, d, _RAISE, time, alarm.value, alarm.quality, rung)
+    _emit(tables, state, out, d, _RAISE, time, float(alarm.value), int(alarm.quality), rung)
 
 
 @_compiled
-def _clear(tables: Tables, state: State, out: Any, d: int, time: int) -> None:
+def _clear(tables: Tables, state: State, out: Out, d: int, time: int) -> None:
     alarm = state.alarms[d]
     alarm.pending = 0
     alarm.paused = 0
     state.timers[d] = FOREVER
     alarm.covered = 0
     rung = alarm.holds == 0 and alarm.aged == 0
-    _emit(tables, state, out, d, _CLEAR, time, alarm.value, alarm.quality, rung)
+    _emit(tables, state, out, d, _CLEAR, time, float(alarm.value), int(alarm.quality), rung)
 
 
 @_compiled
-def _announce(tables: Tables, state: State, out: Any, d: int, time: int) -> None:
+def _announce(tables: Tables, state: State, out: Out, d: int, time: int) -> None:
     """Ring an instance that stands without having rung, once nothing speaks against it."""
     alarm = state.alarms[d]
     silent = alarm.state == _UNACK and alarm.rang == 0
@@ -290,7 +345,7 @@ def _announce(tables: Tables, state: State, out: Any, d: int, time: int) -> None
 
 
 @_compiled
-def _freed(tables: Tables, state: State, out: Any, d: int, time: int) -> None:
+def _freed(tables: Tables, state: State, out: Out, d: int, time: int) -> None:
     """Alarm anew when the last hold was lifted and the alarm stands or is latched."""
     alarm = state.alarms[d]
     latched = alarm.state == _LATCHED_UNACK or alarm.state == _LATCHED_ACK
@@ -299,7 +354,7 @@ def _freed(tables: Tables, state: State, out: Any, d: int, time: int) -> None:
         _tell(tables, state, out, d, _REALARM, time, alarm.covered == 0)
 
 
-@_compiled
+@_inlined
 def _begin(tables: Tables, state: State, d: int, which: int, time: int, received: int, sequence: int) -> None:
     alarm = state.alarms[d]
     alarm.pending = which
@@ -309,15 +364,15 @@ def _begin(tables: Tables, state: State, d: int, which: int, time: int, received
     alarm.first_sequence = sequence
 
 
-@_compiled
+@_inlined
 def _delay(tables: Tables, state: State, d: int) -> int:
     if state.alarms[d].pending == PENDING_ON:
         return int(tables.rules[d].on_delay)
     return int(tables.rules[d].off_delay)
 
 
-@_compiled
-def _pend(tables: Tables, state: State, out: Any, d: int, which: int, time: int, received: int, sequence: int) -> None:
+@_inlined
+def _pend(tables: Tables, state: State, out: Out, d: int, which: int, time: int, received: int, sequence: int) -> None:
     """Begin or go on with a pending change; fire it when its delay is over."""
     alarm = state.alarms[d]
     if alarm.pending != which:
@@ -333,11 +388,11 @@ def _pend(tables: Tables, state: State, out: Any, d: int, which: int, time: int,
         state.timers[d] = alarm.received + delay
 
 
-@_compiled
+@_inlined
 def _step(
     tables: Tables,
     state: State,
-    out: Any,
+    out: Out,
     d: int,
     truth: int,
     value: float,
@@ -374,7 +429,7 @@ def _step(
         alarm.pending = 0
         alarm.paused = 0
         state.timers[d] = FOREVER
-        if active:
+        if active and alarm.rang == 0:
             _announce(tables, state, out, d, time)
     elif truth == 1:
         _pend(tables, state, out, d, PENDING_ON, time, received, sequence)
@@ -401,14 +456,14 @@ def _vote(tables: Tables, state: State, d: int) -> tuple[int, float]:
     return (0 if votes + unknown < rule.needed else -1), float(votes)
 
 
-@_compiled
+@_inlined
 def _beyond(state: State, d: int, value: float, limit: float, deadband: float) -> int:
     if not math.isfinite(value):
         return -1
     return 1 if value >= (limit - deadband if _active(state, d) else limit) else 0
 
 
-@_compiled
+@_inlined
 def _is_abnormal(tables: Tables, d: int, value: float) -> int:
     rule = tables.rules[d]
     for at in range(rule.state_first, rule.state_end):
@@ -417,7 +472,7 @@ def _is_abnormal(tables: Tables, d: int, value: float) -> int:
     return 0
 
 
-@_compiled
+@_inlined
 def _condition(tables: Tables, state: State, d: int, time: int, known: bool) -> tuple[int, float]:
     """Return the truth of a definition's condition on the points' newest values, and the value it went by."""
     rule = tables.rules[d]
@@ -448,7 +503,7 @@ def _condition(tables: Tables, state: State, d: int, time: int, known: bool) -> 
     return -1, math.nan
 
 
-@_compiled
+@_inlined
 def _band(tables: Tables, state: State, row: int) -> None:
     """Compute the values between which the point's definitions cannot change."""
     point = state.points[row]
@@ -458,7 +513,7 @@ def _band(tables: Tables, state: State, row: int) -> None:
     for at in range(tables.entry_first[row], tables.entry_first[row + 1]):
         if not quiet:
             break
-        d = tables.entries[at, 0]
+        d = int(tables.entries[at, 0])
         alarm = state.alarms[d]
         rule = tables.rules[d]
         active = _active(state, d)
@@ -481,34 +536,14 @@ def _band(tables: Tables, state: State, row: int) -> None:
 
 
 @_compiled
-def _settle(tables: Tables, state: State, out: Any) -> None:
-    """After something changed: who is covered now, and the bands of the points concerned."""
-    for at in range(state.clock[_TOUCHED]):
-        d = state.touched[at]
-        state.alarms[d].touched = 0
-    count = state.clock[_TOUCHED]
-    for at in range(count):
-        d = state.touched[at]
-        rule = tables.rules[d]
-        for place in range(rule.over_first, rule.over_end):
-            _cover(tables, state, out, tables.pool[place], state.alarms[d].changed)
-    # What _cover emitted touched covered definitions; they cover nothing more because of it.
-    for at in range(count):
-        _band_of(tables, state, state.touched[at])
-    for at in range(state.clock[_TOUCHED]):
-        state.alarms[state.touched[at]].touched = 0
-    state.clock[_TOUCHED] = 0
-
-
-@_compiled
 def _band_of(tables: Tables, state: State, d: int) -> None:
-    row = tables.rules[d].point
+    row = int(tables.rules[d].point)
     if row >= 0:
         _band(tables, state, row)
 
 
 @_compiled
-def _cover(tables: Tables, state: State, out: Any, d: int, time: int) -> None:
+def _cover(tables: Tables, state: State, out: Out, d: int, time: int) -> None:
     if not _active(state, d):
         return
     alarm = state.alarms[d]
@@ -522,7 +557,27 @@ def _cover(tables: Tables, state: State, out: Any, d: int, time: int) -> None:
 
 
 @_compiled
-def _hold(tables: Tables, state: State, out: Any, d: int, hold: int, arrow: int, time: int, quiet: bool) -> None:
+def _settle(tables: Tables, state: State, out: Out) -> None:
+    """After something changed: who is covered now, and the bands of the points concerned."""
+    for at in range(state.clock[_TOUCHED]):
+        d = state.touched[at]
+        state.alarms[d].touched = 0
+    count = state.clock[_TOUCHED]
+    for at in range(count):
+        d = int(state.touched[at])
+        rule = tables.rules[d]
+        for place in range(rule.over_first, rule.over_end):
+            _cover(tables, state, out, int(tables.pool[place]), int(state.alarms[d].changed))
+    # What _cover emitted touched covered definitions; they cover nothing more because of it.
+    for at in range(count):
+        _band_of(tables, state, int(state.touched[at]))
+    for at in range(state.clock[_TOUCHED]):
+        state.alarms[state.touched[at]].touched = 0
+    state.clock[_TOUCHED] = 0
+
+
+@_compiled
+def _hold(tables: Tables, state: State, out: Out, d: int, hold: int, arrow: int, time: int, quiet: bool) -> None:
     """Set or lift a hold by design; with ``quiet`` nothing is said of an alarm that is normal."""
     alarm = state.alarms[d]
     if arrow == _HELD_BY_DESIGN:
@@ -541,13 +596,13 @@ def _hold(tables: Tables, state: State, out: Any, d: int, hold: int, arrow: int,
 
 @_compiled
 def _evaluate(
-    tables: Tables, state: State, out: Any, row: int, time: int, received: int, sequence: int, aged: bool
+    tables: Tables, state: State, out: Out, row: int, time: int, received: int, sequence: int, aged: bool
 ) -> None:
     """Evaluate every definition that looks at the point of ``row``, whose newest sample is in place."""
-    quality = state.points[row].quality
+    quality = int(state.points[row].quality)
     known = quality < 0x80
     for at in range(tables.entry_first[row], tables.entry_first[row + 1]):
-        d = tables.entries[at, 0]
+        d = int(tables.entries[at, 0])
         roles = tables.entries[at, 1]
         rule = tables.rules[d]
         enabled = -1
@@ -567,15 +622,17 @@ def _evaluate(
                 _hold(tables, state, out, d, _CONNECTOR, _FREED_BY_DESIGN, time, True)
         if enabled == 1:
             _hold(tables, state, out, d, _ENABLE, _FREED_BY_DESIGN, time, False)
-    _settle(tables, state, out)
-    _band(tables, state, row)
+    if state.clock[_TOUCHED] > 0:
+        _settle(tables, state, out)
+    if state.points[row].quiet != 0:
+        _band(tables, state, row)
 
 
-@_compiled
+@_inlined
 def _take(
     tables: Tables,
     state: State,
-    out: Any,
+    out: Out,
     row: int,
     time: int,
     value: float,
@@ -623,7 +680,7 @@ def _take(
 def samples(
     tables: Tables,
     state: State,
-    out: Any,
+    out: Out,
     point: NDArray[np.int32],
     time: NDArray[np.int64],
     value: NDArray[np.float64],
@@ -644,14 +701,14 @@ def samples(
     observed = state.clock[_OBSERVED]
     capacity = len(out)
     for at in range(start, len(point)):
-        number = point[at]
-        row = tables.row_of[number] if 0 <= number < rows else -1
+        number = int(point[at])
+        row = int(tables.row_of[number]) if 0 <= number < rows else -1
         if row < 0:
             state.clock[_UNMAPPED] += 1
             continue
         record = state.points[row]
-        moment = time[at]
-        measured = value[at]
+        moment = int(time[at])
+        measured = float(value[at])
         if (
             quality[at] < 0x80
             and record.low <= measured <= record.high
@@ -667,7 +724,7 @@ def samples(
         if state.clock[_OUT] + tables.worst[row] > capacity:
             state.clock[_SAMPLES] += at - start
             return at
-        _take(tables, state, out, row, moment, measured, quality[at], received, sequence, max_age, max_ahead)
+        _take(tables, state, out, row, moment, measured, int(quality[at]), received, sequence, max_age, max_ahead)
     state.clock[_SAMPLES] += len(point) - start
     return len(point)
 
@@ -695,9 +752,10 @@ def _advance(state: State, time: int) -> None:
     state.clock[_TICK] = time
 
 
-@_compiled
-def _due(tables: Tables, state: State, time: int) -> Any:
-    """Return the definitions whose timer has run out, by the time they were due."""
+@_allocating
+def due(tables: Tables, state: State, time: int) -> NDArray[np.int64]:
+    """Set the clock and return the definitions whose timer has run out, in the order in which they were due."""
+    _advance(state, time)
     count = 0
     for d in range(len(state.timers)):
         if state.timers[d] <= time:
@@ -715,34 +773,8 @@ def _due(tables: Tables, state: State, time: int) -> Any:
 
 
 @_compiled
-def tick(tables: Tables, state: State, out: Any, time: int, sequence: int) -> None:
-    """Let time pass: pending delays, stale points, shelvings that end. ``out`` holds six a definition at least."""
-    _advance(state, time)
-    for d in _due(tables, state, time):
-        alarm = state.alarms[d]
-        moment = alarm.onset + _delay(tables, state, d)
-        if alarm.pending == PENDING_ON:
-            _raise(tables, state, out, d, moment)
-        else:
-            _clear(tables, state, out, d, moment)
-        _settle(tables, state, out)
-    for d in tables.stale:
-        alarm = state.alarms[d]
-        rule = tables.rules[d]
-        if alarm.pending == 0 and not _active(state, d) and not alarm.holds & _CONNECTOR:
-            point = state.points[rule.point]
-            if state.clock[_OBSERVED] - point.seen >= rule.stale_after:
-                _step(tables, state, out, d, 1, math.nan, point.quality, time, time, sequence, False)
-                _touch(state, d)
-    _settle(tables, state, out)
-    for d in range(len(state.until)):
-        if state.until[d] <= time:
-            act(tables, state, out, d, _EXPIRE, _SHELVED, False, state.until[d], FOREVER)
-
-
-@_compiled
 def act(
-    tables: Tables, state: State, out: Any, d: int, arrow: int, hold: int, sets: bool, time: int, until: int
+    tables: Tables, state: State, out: Out, d: int, arrow: int, hold: int, sets: bool, time: int, until: int
 ) -> None:
     """Fire an arrow of a person, the clock or the configuration; ``hold`` 0 for those that move the state."""
     alarm = state.alarms[d]
@@ -769,8 +801,34 @@ def act(
 
 
 @_compiled
+def tick(tables: Tables, state: State, out: Out, fires: NDArray[np.int64], time: int, sequence: int) -> None:
+    """Let time pass: pending delays that ``due`` found, stale points, shelvings that end."""
+    for d in fires:
+        alarm = state.alarms[d]
+        moment = alarm.onset + _delay(tables, state, d)
+        if alarm.pending == PENDING_ON:
+            _raise(tables, state, out, d, moment)
+        else:
+            _clear(tables, state, out, d, moment)
+        _settle(tables, state, out)
+    for place in range(len(tables.stale)):
+        d = int(tables.stale[place])
+        alarm = state.alarms[d]
+        rule = tables.rules[d]
+        if alarm.pending == 0 and not _active(state, d) and not alarm.holds & _CONNECTOR:
+            point = state.points[rule.point]
+            if state.clock[_OBSERVED] - point.seen >= rule.stale_after:
+                _step(tables, state, out, d, 1, math.nan, int(point.quality), time, time, sequence, False)
+                _touch(state, d)
+    _settle(tables, state, out)
+    for d in range(len(state.until)):
+        if state.until[d] <= time:
+            act(tables, state, out, d, _EXPIRE, _SHELVED, False, int(state.until[d]), FOREVER)
+
+
+@_compiled
 def connector(
-    tables: Tables, state: State, out: Any, d: int, points: NDArray[np.int32], up: bool, time: int, sequence: int
+    tables: Tables, state: State, out: Out, d: int, points: NDArray[np.int32], up: bool, time: int, sequence: int
 ) -> None:
     """Take a connector's loss or return.
 
@@ -778,11 +836,12 @@ def connector(
     stale point then has its whole time again; a bad point stays held until its next sample.
     """
     _step(tables, state, out, d, 0 if up else 1, math.nan, 0, time, time, sequence, False)
-    for row in points:
+    for place in range(len(points)):
+        row = int(points[place])
         if up:
             state.points[row].seen = state.clock[_OBSERVED]
         for at in range(tables.entry_first[row], tables.entry_first[row + 1]):
-            c = tables.entries[at, 0]
+            c = int(tables.entries[at, 0])
             rule = tables.rules[c]
             if rule.point != row or (rule.kind != _STALE and rule.kind != _BAD):
                 continue
@@ -792,7 +851,7 @@ def connector(
                 _hold(tables, state, out, c, _CONNECTOR, _HELD_BY_DESIGN, time, True)
             elif rule.kind == _STALE:
                 if alarm.holds & _CONNECTOR and _active(state, c):
-                    _clear(tables, state, out, c, max(time, alarm.clock))
+                    _clear(tables, state, out, c, max(time, int(alarm.clock)))
                 _hold(tables, state, out, c, _CONNECTOR, _FREED_BY_DESIGN, time, True)
             elif alarm.holds & _CONNECTOR:
                 if _active(state, c) or alarm.pending != 0:
@@ -804,7 +863,7 @@ def connector(
 
 
 @_compiled
-def free_connector(tables: Tables, state: State, out: Any, d: int, time: int) -> None:
+def free_connector(tables: Tables, state: State, out: Out, d: int, time: int) -> None:
     """Lift the hold of a connector that is no longer the point's."""
     state.alarms[d].release = 0
     _hold(tables, state, out, d, _CONNECTOR, _FREED_BY_DESIGN, time, True)
@@ -813,7 +872,7 @@ def free_connector(tables: Tables, state: State, out: Any, d: int, time: int) ->
 
 
 @_compiled
-def reconsider(tables: Tables, state: State, out: Any, d: int, time: int, sequence: int) -> None:
+def reconsider(tables: Tables, state: State, out: Out, d: int, time: int, sequence: int) -> None:
     """Evaluate a definition that is new or changed on the points' newest values."""
     rule = tables.rules[d]
     enabled = -1
@@ -824,11 +883,11 @@ def reconsider(tables: Tables, state: State, out: Any, d: int, time: int, sequen
     elif state.alarms[d].holds & _ENABLE:
         enabled = 1
     if rule.kind <= _EXPRESSION and rule.kind != _RATE and rule.kind != _STALE:
-        row = rule.point
+        row = int(rule.point)
         seen = row >= 0 and state.points[row].time > NEVER
         if seen or rule.multi:
             known = row >= 0 and state.points[row].quality < 0x80
-            quality = state.points[row].quality if row >= 0 else 0
+            quality = int(state.points[row].quality) if row >= 0 else 0
             truth, value = _condition(tables, state, d, time, known)
             _step(tables, state, out, d, truth, value, quality, time, time, sequence, False)
     if enabled == 1:

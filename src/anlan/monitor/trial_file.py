@@ -1,8 +1,7 @@
 """Samples of a CSV or Parquet file for a trial of definitions.
 
 Long form: columns ``time``, ``point`` (path or number), ``value`` and perhaps ``quality``. Wide form: ``time`` and a
-column for each point, named by its path, its tag, its connector's tag, or the last part of its path where that is unique.
-Times are ISO 8601, timestamps, seconds (fractions allowed) or microseconds since 1970.
+column for each point, named by its path, its tag, its connector's tag, or the last part of its path where unique. Times are ISO 8601, timestamps, seconds (fractions allowed) or microseconds since 1970.
 """
 
 from __future__ import annotations
@@ -68,7 +67,7 @@ def _times(column: Any, zone: str, where: str) -> NDArray[np.int64]:
         whole = column.cast(pa.timestamp("us", "UTC")).cast(pa.int64())
         return np.asarray(whole.to_numpy(), np.int64)
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        numbers = column.to_numpy().astype(np.float64)
+        numbers: NDArray[np.float64] = column.to_numpy().astype(np.float64)
         scale = 1e6 if len(numbers) and float(np.nanmax(numbers)) < _SECONDS_BELOW else 1.0
         return np.rint(numbers * scale).astype(np.int64)
     texts = column.to_pylist()
