@@ -120,7 +120,7 @@ class TrialNode:
         """Return every stored sample of ``points`` in [start, end) µs UTC: point, time, value, quality."""
         tables = []
         for first in range(0, len(points), 500):
-            query = SeriesQuery(SeriesKind.RAW, points[first : first + 500], start, end, limit=500_000_000)
+            query = SeriesQuery(SeriesKind.RAW, points[first : first + 500], start, end, limit=50_000_000)
             tables.append(await self.historian.series(query))
         return pa.concat_tables(tables)
 
