@@ -228,16 +228,20 @@ def decode(block: Block, words: NDArray[np.uint16]) -> NDArray[np.float64]:
 def _decode_group(
     words: NDArray[np.uint16], at: NDArray[np.intp], type_: str, word_order: str, byte_order: str
 ) -> NDArray[np.float64]:
+    values: NDArray[np.float64]
     if type_ == "bool":
-        return (words[at] != 0).astype(np.float64)
+        values = (words[at] != 0).astype(np.float64)
+        return values
     width, layout = _TYPES.get(type_, (1, ">u2"))
     raw = words[at[:, None] + np.arange(width)]
     if byte_order == "little":
         raw = raw.byteswap()
     if type_ not in _TYPES:
-        return ((raw[:, 0] >> int(type_[4:])) & 1).astype(np.float64)
+        values = ((raw[:, 0] >> int(type_[4:])) & 1).astype(np.float64)
+        return values
     if word_order == "little":
         raw = raw[:, ::-1]
     network: NDArray[Any] = np.ascontiguousarray(raw.astype(">u2")).view(layout)[:, 0]
     with np.errstate(invalid="ignore"):  # a signalling NaN in the device's registers stays NaN
-        return network.astype(np.float64)
+        values = network.astype(np.float64)
+    return values
