@@ -9,6 +9,19 @@ import pytest
 from anlan.settings import Settings
 from tests.conftest import free_port
 from tests.web.node import WebNode
+from tests.web.postgres import Postgres, binaries
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL server; tests that need it skip where it is not installed."""
+    programs = binaries()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed (Debian package postgresql)")
+    server = Postgres(programs)
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ import httpx
 import numpy as np
 import pyarrow as pa
 import uvloop
+from argon2 import PasswordHasher
 from fastapi import APIRouter, FastAPI
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
@@ -39,7 +40,7 @@ from anlan.store.historian.requests import ExportQuery, JournalPage, JournalQuer
 from anlan.store.records.base import Records, open_engine
 from anlan.web import service
 from anlan.web.app import create_app
-from anlan.web.auth import tokens, users
+from anlan.web.auth import passwords, tokens, users
 from anlan.web.auth.accounts import Accounts
 from anlan.web.auth.model import NewToken, NewUser
 from anlan.web.context import WebContext
@@ -122,6 +123,7 @@ class WebNode:
         self.api: FastAPI
         self.writer: LogWriter
         self._nats = FabricProcess(settings)
+        self._cheap = patch.object(passwords, "_hasher", PasswordHasher(1, 64, 1))
         self._loop = uvloop.new_event_loop()
         self._ready = threading.Event()
         self._error: BaseException | None = None
@@ -129,6 +131,8 @@ class WebNode:
         self._thread = threading.Thread(target=self._main, daemon=True)
 
     def start(self) -> None:
+        # Still argon2id, but cheap: the real cost has a test of its own.
+        self._cheap.start()
         self.tokens = add_people(self.settings)
         self._nats.start()
         self._thread.start()
@@ -138,10 +142,12 @@ class WebNode:
             raise self._error
 
     def stop(self) -> None:
+        import faulthandler,sys; faulthandler.dump_traceback_later(3, file=sys.__stderr__)
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(15)
         assert not self._thread.is_alive(), "the web process did not stop"
         self._nats.kill()
+        self._cheap.stop()
 
     def run(self, work: Coroutine[Any, Any, R]) -> R:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
@@ -163,6 +169,8 @@ class WebNode:
     def browser(self, who: str, password: str = PASSWORD) -> Iterator[httpx.Client]:
         """Give a client that is signed in by cookie and names its origin like a browser."""
         with httpx.Client(base_url=self.url, headers={"Origin": self.url}, timeout=10) as client:
+            if (bucket := getattr(self.api.state, "sign_in_bucket", None)) is not None:
+                bucket.clear()
             answer = client.post("/api/v1/session", json={"login": who, "password": password})
             assert answer.status_code == 201, answer.text
             assert client.cookies.get(SESSION_COOKIE)

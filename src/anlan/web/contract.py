@@ -40,7 +40,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 def body(kind: type[T]) -> Any:
     """Return the dependency that reads the request's JSON body as ``kind``."""
-    decoder = _decoders.setdefault(kind, msgspec.json.Decoder(kind))
+    decoder: msgspec.json.Decoder[T] = _decoders.setdefault(kind, msgspec.json.Decoder(kind))
 
     async def read(request: Request) -> T:
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -198,7 +198,7 @@ def page_of(items: Iterable[T], key: Callable[[T], K], kind: Any, cursor: str, l
     rest = list(items)
     if cursor:
         after: Any = decode_cursor(cursor, kind)
-        rest = [item for item in rest if key(item) > after]  # type: ignore[operator]  # keys are texts or tuples
+        rest = [item for item in rest if key(item) > after]
     page = tuple(rest[:limit])
     return page, encode_cursor(key(page[-1])) if len(rest) > limit else ""
 

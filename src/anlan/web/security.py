@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Request
 from starlette.responses import Response
@@ -15,6 +16,8 @@ from anlan.web.context import WebContext
 from anlan.web.errors import SignInRequiredError
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from anlan.web.auth.accounts import Accounts
 
 SESSION_COOKIE = "anlan_session"
@@ -121,6 +124,27 @@ def require_permission(permission: Permission) -> Callable[[Request], Actor]:
         return actor
 
     return check
+
+
+async def audit_change(
+    context: WebContext,
+    actor: Actor,
+    address: str,
+    action: str,
+    subject: str,
+    *,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+    comment: str = "",
+) -> None:
+    """Audit a change that the service which made it does not audit itself."""
+    accounts = context.accounts
+    auditor = accounts.auditor(actor, address)
+
+    def note(session: Session) -> None:
+        auditor.note(session, action, subject, before=before, after=after, comment=comment)
+
+    await asyncio.to_thread(accounts.change, note)
 
 
 CurrentActor = Annotated[Actor, Depends(current_actor)]

@@ -47,6 +47,10 @@ class _Bucket:
     def __init__(self) -> None:
         self._left: dict[str, tuple[float, float]] = {}
 
+    def clear(self) -> None:
+        """Forget all attempts."""
+        self._left.clear()
+
     def take(self, address: str) -> None:
         """Count an attempt.
 

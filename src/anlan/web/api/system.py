@@ -13,7 +13,7 @@ from anlan.core.time import now_us
 from anlan.store.historian.client import HistorianClient
 from anlan.store.historian.requests import HistorianStatus, Hold, Holds
 from anlan.web.contract import body, documented, reply
-from anlan.web.security import Context, CurrentActor
+from anlan.web.security import Address, Context, CurrentActor, audit_change
 
 router = APIRouter(tags=["system"])
 
@@ -63,12 +63,19 @@ async def list_holds(context: Context, actor: CurrentActor) -> Response:
 
 
 @router.post("/holds", **documented(Hold, Hold, status=201))
-async def put_hold(context: Context, actor: CurrentActor, wanted: Annotated[Hold, body(Hold)]) -> Response:
+async def put_hold(
+    context: Context, actor: CurrentActor, address: Address, wanted: Annotated[Hold, body(Hold)]
+) -> Response:
     """Keep samples past their retention."""
-    return reply(await HistorianClient(context.fabric, actor).hold(wanted), 201)
+    hold = await HistorianClient(context.fabric, actor).hold(wanted)
+    after = {"points": len(hold.points), "start": hold.start, "end": hold.end, "reason": hold.reason}
+    await audit_change(context, actor, address, "hold.put", f"holds/{hold.id}", after=after)
+    return reply(hold, 201)
 
 
 @router.delete("/holds/{hold_id}", **documented(answer=Hold))
-async def release_hold(context: Context, actor: CurrentActor, hold_id: str) -> Response:
+async def release_hold(context: Context, actor: CurrentActor, address: Address, hold_id: str) -> Response:
     """Let a hold go: its samples expire by their class again."""
-    return reply(await HistorianClient(context.fabric, actor).release(hold_id))
+    hold = await HistorianClient(context.fabric, actor).release(hold_id)
+    await audit_change(context, actor, address, "hold.release", f"holds/{hold.id}", before={"reason": hold.reason})
+    return reply(hold)

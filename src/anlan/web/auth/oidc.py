@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode, urlsplit
 
 import httpx
@@ -36,6 +36,9 @@ from anlan.web.auth.users import check_grants, grants_of, normal_login
 from anlan.web.errors import SignInRefusedError
 from anlan.web.security import Address, set_session_cookie
 from anlan.web.tables import FlowRow, GrantRow, UserRow
+
+if TYPE_CHECKING:
+    from joserfc.jwk import KeySetSerialization
 
 router = APIRouter(include_in_schema=False)
 
@@ -239,7 +242,7 @@ def check_token(text: str, keys: dict[str, Any], provider: Provider, nonce: str)
         SignInRefusedError: any of them is wrong.
     """
     try:
-        token = jwt.decode(text, KeySet.import_key_set(keys), algorithms=_ALGORITHMS)
+        token = jwt.decode(text, KeySet.import_key_set(cast("KeySetSerialization", keys)), algorithms=_ALGORITHMS)
         registry = jwt.JWTClaimsRegistry(
             leeway=_LEEWAY_S,
             iss={"essential": True, "values": [provider.issuer, provider.issuer + "/"]},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import Any
 
 import pyotp
 from sqlalchemy import delete, update
@@ -74,7 +75,7 @@ def _right_code(session: Session, vault: Vault, row: UserRow, code: str, now: in
     for step in range(current - TOLERANCE, current + TOLERANCE + 1):
         if same(totp.generate_otp(step), text):
             # The update itself decides, so the same code in two requests at once works in one of them only.
-            used = session.execute(
+            used: Any = session.execute(
                 update(UserRow)
                 .where(UserRow.id == row.id, UserRow.totp_step < step)
                 .values(totp_step=step)
@@ -86,7 +87,7 @@ def _right_code(session: Session, vault: Vault, row: UserRow, code: str, now: in
 
 def _right_recovery(session: Session, user_id: str, code: str, now: int) -> bool:
     text = code.strip().replace("-", "").upper()
-    used = session.execute(
+    used: Any = session.execute(
         update(RecoveryRow)
         .where(RecoveryRow.user_id == user_id, RecoveryRow.code_hash == digest(text), RecoveryRow.used == 0)
         .values(used=now)
