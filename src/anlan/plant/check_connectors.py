@@ -64,6 +64,41 @@ def _manifest(entry: EntryPoint) -> Manifest:
     return manifest
 
 
+_JSON_TYPES: dict[str, dict[str, Any]] = {
+    "text": {"type": ["string", "number"]},
+    "number": {"type": "number"},
+    "integer": {"type": "integer"},
+    "boolean": {"type": "boolean"},
+    "duration": {"type": ["string", "number"]},
+    "mapping": {"type": "object"},
+    "list": {"type": ["array", "string"]},
+}
+
+
+def json_schemas() -> list[dict[str, Any]]:
+    """Return, for the JSON Schema of site files, what the options of each loadable kind look like."""
+    loaded, _ = manifests()
+    return [
+        {
+            "if": {"properties": {"kind": {"const": kind}}},
+            "then": {
+                "properties": {option.name: _json_schema(option) for option in manifest.options},
+                "required": [option.name for option in manifest.options if option.required],
+            },
+        }
+        for kind, manifest in sorted(loaded.items())
+    ]
+
+
+def _json_schema(option: Option) -> dict[str, Any]:
+    schema = {**_JSON_TYPES.get(option.type, {}), "description": option.description}
+    if option.choices and option.type != "list":
+        schema["enum"] = list(option.choices)
+    if option.secret:
+        schema["description"] += " (names a secret)"
+    return schema
+
+
 def check_connectors(report: Report) -> None:
     """Check all connectors of the site."""
     feeds: dict[str, str] = {}
@@ -126,8 +161,10 @@ def _check_value(report: Report, option: Option, value: Any, loc: Loc) -> None:
         report.add("wrong-type", loc, value=shown(value), expected=expected, expected_zh=expected_zh)
     elif isinstance(value, float) and not math.isfinite(value):
         report.add("not-finite", loc)
-    elif option.choices and str(value) not in option.choices:
-        report.add("bad-choice", loc, value=shown(value), choices=", ".join(option.choices))
+    elif option.choices:
+        for item in value if isinstance(value, list) else [value]:
+            if str(item) not in option.choices:
+                report.add("bad-choice", loc, value=shown(item), choices=", ".join(option.choices))
 
 
 def _check_duration(report: Report, value: Any, loc: Loc) -> None:
@@ -166,16 +203,11 @@ _SAID_SECRETS = ("-----BEGIN",)
 def _check_secrets(report: Report, options: Mapping[str, Any], loc: Loc, declared: set[str]) -> None:
     """Report values that are secrets themselves where only the name of one may stand."""
     for path, key, value in _leaves(options):
-        here = (*loc, *path)
-        if not isinstance(value, str):
-            if len(path) == 1 and key in declared:
-                _inline(report, here, key)
-            continue
-        named = _SECRET_NAME.match(value) is not None
-        inside = any(mark in value for mark in _SAID_SECRETS) or _URL_PASSWORD.search(value) is not None
-        secret_key = (len(path) == 1 and key in declared) or _SECRET_KEY.search(key) is not None
-        if inside or (secret_key and not named):
-            _inline(report, here, key)
+        text = str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+        inside = any(mark in text for mark in _SAID_SECRETS) or _URL_PASSWORD.search(text) is not None
+        secret_key = path[0] in declared or _SECRET_KEY.search(key) is not None
+        if inside or (secret_key and text and _SECRET_NAME.match(text) is None):
+            _inline(report, (*loc, *path), key)
 
 
 def _inline(report: Report, loc: Loc, key: str) -> None:

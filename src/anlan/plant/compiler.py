@@ -8,7 +8,6 @@ from typing import Any
 from anlan.core.time import from_iso
 from anlan.core.units import unit_for
 from anlan.plant import definitions
-from anlan.plant.expressions import point_names
 from anlan.plant.model import (
     AlarmDefinition,
     AlarmPolicy,
@@ -26,7 +25,7 @@ from anlan.plant.model import (
     Zone,
 )
 from anlan.plant.schema import CalibrationPart, PointPart, SiteFile
-from anlan.plant.site_file import Loc, PlacedPoint, SiteDocument
+from anlan.plant.site_file import PlacedPoint, SiteDocument
 
 
 def numbers_in_file_order(document: SiteDocument) -> dict[str, int]:
@@ -159,15 +158,7 @@ def unit_of(part: PointPart) -> str:
 
 def _alarms(document: SiteDocument, placed: list[PlacedPoint], numbers: Mapping[str, int]) -> list[AlarmDefinition]:
     parts = {item.path: item.part for item in placed}
-    drafted = [alarm for item in placed for alarm in definitions.of_point(item)]
-    for unit in document.units():
-        if unit.part.alarms:
-            names: dict[Loc, tuple[str, ...]] = {
-                (*unit.loc, "alarms", index): point_names(alarm.expression)
-                for index, alarm in enumerate(unit.part.alarms)
-                if alarm.expression
-            }
-            drafted += definitions.of_unit(unit, parts, names)
+    drafted = definitions.drafted_alarms(document)
     siblings: dict[str, set[str]] = {}
     for alarm in drafted:
         siblings.setdefault(alarm.point, set()).add(alarm.id)

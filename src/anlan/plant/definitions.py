@@ -12,10 +12,10 @@ import msgspec
 
 from anlan.core.severity import Consequence, priority_of
 from anlan.core.time import SECOND, duration_us
-from anlan.plant.expressions import with_full_paths
+from anlan.plant.expressions import point_names, with_full_paths
 from anlan.plant.model import AlarmDefinition
 from anlan.plant.schema import LIMIT_KINDS, AlarmPart, PointPart
-from anlan.plant.site_file import Loc, PlacedPoint, PlacedUnit
+from anlan.plant.site_file import Loc, PlacedPoint, PlacedUnit, SiteDocument
 
 _COVERED_BY = {"H": "HH", "L": "LL"}
 _RATE_SECONDS = {"s": 1, "min": 60, "h": 3600}
@@ -121,6 +121,19 @@ def of_unit(
             yield DraftedAlarm(
                 alarm_id(path, alarm.kind, alarm.name), path, unit.path, alarm.kind, alarm, alarm.limit, loc
             )
+
+
+def drafted_alarms(document: SiteDocument) -> list[DraftedAlarm]:
+    """Return every alarm of a checked site: those of all points in file order, then those of units."""
+    placed = list(document.points())
+    parts = {item.path: item.part for item in placed}
+    drafted = [alarm for item in placed for alarm in of_point(item)]
+    for unit in document.units():
+        names = {
+            (*unit.loc, "alarms", index): point_names(alarm.expression) for index, alarm in enumerate(unit.part.alarms)
+        }
+        drafted += of_unit(unit, parts, names)
+    return drafted
 
 
 def priority(part: AlarmPart, kind: str, safety: bool) -> int:

@@ -272,6 +272,8 @@ def _write(node: Any, keys: list[str], value: Any) -> None:
     if value is None:
         node.pop(last, None)
     else:
+        if last == "states" and isinstance(value, dict):
+            value = {int(number): name for number, name in value.items()}
         node[last] = _flow(value)
 
 

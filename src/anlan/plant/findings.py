@@ -50,7 +50,8 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def where(self) -> str:
         """Return file, line and field."""
-        return f"{self.file}:{self.line}" + (f" {self.field}" if self.field else "")
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place} {self.field}" if self.field else place
 
     def text(self, language: str = "en") -> str:
         """Return the finding as one line for people."""

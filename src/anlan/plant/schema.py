@@ -306,15 +306,26 @@ class SiteFile(_Part):
     connectors: list[ConnectorPart] = []
 
 
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a site file, for editors."""
+def json_schema(connectors: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    """Return the JSON Schema of a site file, for editors.
+
+    Args:
+        connectors: conditional schemas of the options of each connector kind (``check_connectors.json_schemas``).
+    """
     from anlan.core.units import kinds
 
     schema = SiteFile.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "Anlan site file"
-    point = schema["$defs"]["PointPart"]["properties"]
-    point["kind"] = {"enum": list(kinds()), "default": "other", "description": "What is measured."}
-    schema["$defs"]["ZonePart"] = {"anyOf": [{"type": "string"}, schema["$defs"]["ZonePart"]]}
-    schema["required"] = []
+    parts = schema["$defs"]
+    parts["PointPart"]["properties"]["kind"] = {
+        "enum": list(kinds()),
+        "default": "other",
+        "description": "What is measured.",
+    }
+    parts["ZoneEntry"] = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/ZonePart"}]}
+    schema["properties"]["zones"]["items"] = {"$ref": "#/$defs/ZoneEntry"}
+    if connectors:
+        parts["ConnectorPart"]["allOf"] = connectors
+    schema["required"] = []  # a site may be a folder: each file of it holds some of the keys
     return schema
