@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from anlan.sim import catalogue
-from anlan.sim.account import compare
+from anlan.sim.account import by_number, compare
 from anlan.sim.journal import Journal, read
 from anlan.sim.signals import layout
 
@@ -52,7 +52,8 @@ def test_a_whole_run_has_nothing_lost(tmp_path: Path) -> None:
     store = _journal(tmp_path, catalogue.GAS, "acked")
     result = compare(tmp_path, store.fetch)
     assert result["connectors"][catalogue.GAS] == {
-        "sent": 0, "acked": 200, "offered": 0, "pending": 0, "stored": 200, "lost": 0, "gaps": 0, "duplicated": 0,
+        "sent": 0, "acked": 200, "offered": 0, "unsent": 0, "pending": 0,
+        "stored": 200, "lost": 0, "gaps": 0, "duplicated": 0,
         "altered": 0, "extra": 0,
     }  # fmt: skip
     assert len(read(tmp_path, catalogue.GAS, "acked")) == 200
@@ -89,6 +90,19 @@ def test_a_poller_sees_what_was_exposed_and_missed_polls_are_gaps(tmp_path: Path
     row = compare(tmp_path, store.fetch)["connectors"][catalogue.TANKS]
     assert row["altered"] == 1
     assert row["gaps"] == 20
+
+
+def test_a_store_by_number_serves_as_well(tmp_path: Path) -> None:
+    store = _journal(tmp_path, catalogue.GAS, "acked")
+    numbers = {point.path: point.index + 1 for point in POINTS}
+    paths = {number: path for path, number in numbers.items()}
+
+    def query(wanted: list[int], start: int, end: int) -> pa.Table:
+        table = store.fetch([paths[number] for number in wanted], start, end)
+        column = pa.array([numbers[path] for path in table["path"].to_pylist()], pa.int32())
+        return table.drop_columns(["path"]).append_column("point", column)
+
+    assert compare(tmp_path, by_number(query, numbers)) == compare(tmp_path, store.fetch)
 
 
 def test_bad_values_are_the_same_when_both_are_none(tmp_path: Path) -> None:

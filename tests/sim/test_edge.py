@@ -82,13 +82,13 @@ async def test_births_data_rebirth_and_death(tmp_path: Path, journal_folder: Pat
     with broker(tmp_path / "broker", ports.mqtt_edge):
         observer = await asyncio.to_thread(Subscriber, ports.mqtt_edge, "spBv1.0/#")
         async with running(journal_folder, ports=ports, only=frozenset({catalogue.EDGE})) as park:
-            await asyncio.sleep(2)
+            await asyncio.sleep(1.2)
             request = encode_payload(
                 [Metric(True, DataType.BOOLEAN, "Node Control/Rebirth", timestamp=1)], timestamp=1, seq=None
             )
             assert asks_rebirth(request)
             observer.client.publish("spBv1.0/donggang/NCMD/haian", request, qos=1)
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(1.0)
             await park.finish()
         await asyncio.sleep(0.4)
         observer.close()
@@ -166,3 +166,31 @@ def test_the_will_carries_the_bd_seq_of_its_session(journal_folder: Path) -> Non
         death = encode_payload([Metric(session, DataType.INT64, "bdSeq")], timestamp=None, seq=None)
         will = struct.pack(">H", len(death)) + death
         assert b"spBv1.0/donggang/NDEATH/gangneng" + will in feed.mqtt._connect_packet()
+
+
+async def test_samples_without_a_line_are_counted(tmp_path: Path, journal_folder: Path) -> None:
+    from anlan.sim.edge import SparkplugFeed
+    from anlan.sim.journal import Journal
+    from anlan.sim.park import Park
+    from anlan.sim.upsets import Scenario
+
+    ports = Ports.free()
+    park = Park(1, scenario=Scenario.quiet())
+    journal = Journal(journal_folder, park.points)
+    feed = SparkplugFeed(park, "gangneng", ports.mqtt_edge, "x", journal, lambda: 1)
+    await feed.sample(1000)
+    assert journal.totals == {}, "before the first birth nothing is missed"
+    with broker(tmp_path / "broker", ports.mqtt_edge):
+        line = asyncio.ensure_future(feed.mqtt.run())
+        while not feed.mqtt.connected:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
+        await feed.sample(2000)
+    while feed.mqtt.connected:
+        await asyncio.sleep(0.02)
+    await feed.sample(3000)
+    line.cancel()
+    await asyncio.gather(line, return_exceptions=True)
+    totals = journal.totals[catalogue.EDGE]
+    assert totals["sent"] > len(feed.points)
+    assert 0 < totals["unsent"] <= len(feed.points)

@@ -37,7 +37,7 @@ async def test_acknowledged_samples_are_what_a_subscriber_got(tmp_path: Path, jo
     with broker(tmp_path / "broker", ports.mqtt_gas):
         observer = await asyncio.to_thread(Subscriber, ports.mqtt_gas, "senml/#")
         async with running(journal_folder, ports=ports, only=frozenset({catalogue.GAS}), drain=10.0) as park:
-            await asyncio.sleep(3)
+            await asyncio.sleep(2)
             totals = await park.finish()
         await asyncio.sleep(0.3)
         observer.close()
@@ -45,7 +45,7 @@ async def test_acknowledged_samples_are_what_a_subscriber_got(tmp_path: Path, jo
     got = Counter((by_tag[n], t, v) for _, payload, _ in observer.messages for n, t, v in resolve(payload))
     acked = Counter(journal_rows(journal_folder, catalogue.GAS, "acked"))
     assert totals["pending"][catalogue.GAS] == 0
-    assert len(acked) > 500
+    assert len(acked) > 300
     assert acked == got
 
 
@@ -54,11 +54,11 @@ async def test_nothing_acknowledged_is_lost_over_a_cut(tmp_path: Path, journal_f
     folder = tmp_path / "broker"
     messages: list[tuple[str, bytes, bool]] = []
     async with running(journal_folder, ports=ports, only=frozenset({catalogue.GAS}), drain=10.0) as park:
-        for seconds in (1.5, 2.0):
+        for seconds in (1.2, 1.6):
             with broker(folder, ports.mqtt_gas):
                 observer = await asyncio.to_thread(Subscriber, ports.mqtt_gas, "senml/#")
                 await asyncio.sleep(seconds)
-                if seconds == 2.0:
+                if seconds == 1.6:
                     totals = await park.finish()
                     await asyncio.sleep(0.3)
                 observer.close()
@@ -75,7 +75,7 @@ async def test_nothing_acknowledged_is_lost_over_a_cut(tmp_path: Path, journal_f
     assert max(per_second) - min(per_second) + 1 == len(per_second), "what was sampled while cut came later"
     # the observer joins after the panels reconnect, so it may miss their first packs; it sees nothing else
     assert got <= set(acked)
-    assert len(sampled) >= 4
+    assert len(sampled) >= 3
 
 
 async def test_a_silent_panel_sends_nothing(tmp_path: Path, journal_folder: Path) -> None:
@@ -86,7 +86,7 @@ async def test_a_silent_panel_sends_nothing(tmp_path: Path, journal_folder: Path
         async with running(
             journal_folder, ports=ports, only=frozenset({catalogue.GAS}), scenario=scenario, drain=5.0
         ) as park:
-            await asyncio.sleep(2.2)
+            await asyncio.sleep(1.4)
             await park.finish()
         await asyncio.sleep(0.3)
         observer.close()

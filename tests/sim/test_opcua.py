@@ -53,7 +53,7 @@ async def test_serves_units_spans_states_and_history_and_every_change_arrives(jo
             nodes = [client.get_node(point.tag) for point in points]
             await subscription.subscribe_data_change(nodes, queuesize=20)
             began = time.time_ns() // 1000 + 200_000
-            await asyncio.sleep(4)
+            await asyncio.sleep(3)
             failed = await client.get_node("ns=2;s=EO.R-201.temperature-2").read_data_value(raise_on_bad_status=False)
             assert failed.StatusCode.value == ua.StatusCodes.BadSensorFailure
             history = await level.read_raw_history(numvalues=10)

@@ -63,8 +63,8 @@ def test_pressure_of_a_full_ammonia_sphere_is_its_vapour_pressure() -> None:
 def test_normal_running_is_quiet() -> None:
     park = Park(11, scenario=Scenario.quiet())
     judge = Judge(park)
-    for _ in range(600):
-        park.advance(1)
+    for _ in range(300):
+        park.advance(2)
         judge.look()
     assert len(judge.raised) <= 2, judge.raised
 
@@ -72,8 +72,8 @@ def test_normal_running_is_quiet() -> None:
 def test_a_normal_day_has_a_few_nuisance_alarms_an_hour() -> None:
     park = Park(2, speed=5, scenario=Scenario.running(2))
     judge = Judge(park)
-    for _ in range(3600):
-        park.advance(1)
+    for _ in range(1800):
+        park.advance(2)
         judge.look()
     assert 1 <= len(judge.raised) <= 40, judge.raised
 

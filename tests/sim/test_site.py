@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import pytest
 
 from anlan.plant.site_file import check
 from anlan.sim import catalogue, secrets
@@ -22,8 +25,14 @@ def test_packaged_files_are_what_the_tables_give() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_changed_file_is_told(tmp_path: Path) -> None:
-    render(Ports(), tmp_path)
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site folder for the default ports."""
+    return render(Ports(), tmp_path_factory.mktemp("park") / "site")
+
+
+def test_a_changed_file_is_told(rendered: Path, tmp_path: Path) -> None:
+    shutil.copytree(rendered, tmp_path, dirs_exist_ok=True)
     (tmp_path / "site.yaml").write_text("site: {id: other}")
     (tmp_path / "haian.yaml").unlink()
     assert stale_files(tmp_path) == ["site.yaml", "haian.yaml"]
@@ -105,9 +114,8 @@ def test_equipment_stands_inside_its_plot_and_clear_of_its_neighbours() -> None:
             assert apart >= (a.size + b.size) / 2, (a.path, b.path)
 
 
-def test_secrets_are_named_not_held(tmp_path: Path) -> None:
-    render(Ports(), tmp_path / "site")
-    text = "".join(path.read_text() for path in (tmp_path / "site").iterdir())
+def test_secrets_are_named_not_held(rendered: Path, tmp_path: Path) -> None:
+    text = "".join(path.read_text() for path in rendered.iterdir())
     values = secrets.secrets(5)
     assert len(values) >= 10
     assert not [value for value in values.values() if value in text]

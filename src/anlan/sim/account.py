@@ -7,7 +7,7 @@ stored is a ``gap``: nobody promised it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,10 @@ def compare(journal_dir: Path, fetch: Fetch) -> dict[str, Any]:
             path (string), time (int64 µs UTC), value (float64), quality (uint8): every stored sample.
 
     Returns:
-        ``connectors`` by id, each with sent, acked, offered, pending (handed over, never acknowledged), stored, lost,
-        duplicated, altered (stored with another value), extra (stored though never acknowledged) and gaps; and the sums
-        ``lost``, ``duplicated``, ``altered``, ``stored``.
+        ``connectors`` by id, each with sent, acked, offered, unsent, pending (handed over, never acknowledged), stored,
+        lost, duplicated, altered (stored with another value), extra (stored though never sent or acknowledged, such as
+        a reader's repeat of an unchanged value) and gaps; and the sums ``stored``, ``lost``, ``duplicated``,
+        ``altered``, ``gaps``.
     """
     folder = Path(journal_dir)
     points = json.loads((folder / "points.json").read_text())
@@ -53,6 +54,23 @@ def compare(journal_dir: Path, fetch: Fetch) -> dict[str, Any]:
         key: sum(row[key] for row in result.values()) for key in ("stored", "lost", "duplicated", "altered", "gaps")
     }
     return {"connectors": result, **sums}
+
+
+def by_number(query: Callable[[list[int], int, int], pa.Table], numbers: Mapping[str, int]) -> Fetch:
+    """Return a fetch over a store that knows points by number.
+
+    Args:
+        query: called with point numbers, start and end; returns columns point, time, value, quality.
+        numbers: point number by path, such as a compiled plant's.
+    """
+    paths = {number: path for path, number in numbers.items()}
+
+    def fetch(wanted: list[str], start: int, end: int) -> pa.Table:
+        table = query([numbers[path] for path in wanted], start, end)
+        named = pa.array([paths[number] for number in table["point"].to_pylist()], pa.string())
+        return table.append_column("path", named)
+
+    return fetch
 
 
 def _connector(
@@ -74,7 +92,9 @@ def _connector(
     base = {**counts, "pending": pending, "stored": len(there.time)}
     if connector in POLLED:
         return base | _polled(sent, there, {number: points[number]["period"] for number in own})
-    return base | _exact(sent, there, promised=state == "acked")
+    result = base | _exact(sent, there, promised=state == "acked")
+    result["gaps"] += counts["unsent"]
+    return result
 
 
 class _Samples:

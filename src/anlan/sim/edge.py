@@ -115,7 +115,12 @@ class SparkplugFeed:
     async def sample(self, now: int) -> None:
         """Send what is due at ``now`` (ms UTC); without a connection the samples are gone (QoS 0)."""
         due = {device: schedule.due(now) for device, schedule in self._schedules.items()}
-        if f"edge-{self.node}" in self.park.silent or not self._born or not self.mqtt.connected:
+        if f"edge-{self.node}" in self.park.silent:
+            return
+        if not self._born or not self.mqtt.connected:
+            if self.mqtt.counts.connects:
+                missed = sum(len(rows) for groups in due.values() for rows in groups)
+                self.journal.count(self.connector, "unsent", missed)
             return
         if self._reborn_due:
             self._reborn_due = False

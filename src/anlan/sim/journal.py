@@ -1,8 +1,8 @@
 """The park's own account of what it sent: columns per connector in Parquet segments, totals in one JSON file.
 
 States of a sample: ``sent`` (QoS 0, no answer to wait for), ``acked`` (the receiver acknowledged it), ``offered``
-(a server exposed it from that moment on; a reader may rightly miss it). What was handed over but never acknowledged is
-counted as ``pending`` in the totals.
+(a server exposed it from that moment on; a reader may rightly miss it). Only counted are ``unsent`` samples, which a
+QoS 0 source took without a line to send them on, and ``pending`` messages, handed over but never acknowledged.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -59,12 +58,24 @@ class Journal:
         times = np.full(count, time, dtype=np.int64) if isinstance(time, int) else time
         columns = (np.asarray(points, dtype=np.int32), times, np.asarray(values, dtype=np.float64), np.asarray(quality))
         self._waiting.setdefault((connector, state), []).append(columns)
-        totals = self.totals.setdefault(connector, dict.fromkeys(STATES, 0))
-        totals[state] += count
+        self.count(connector, state, count)
+
+    def count(self, connector: str, state: str, amount: int) -> None:
+        """Count samples in the totals only."""
+        totals = self.totals.setdefault(connector, dict.fromkeys((*STATES, "unsent"), 0))
+        totals[state] += amount
 
     def flush(self) -> None:
         """Write what is waiting as one segment per connector and state, and the totals."""
+        self.write(*self.take())
+
+    def take(self) -> tuple[dict[tuple[str, str], list[Columns]], str]:
+        """Hand out what is waiting, and the totals of this moment, for ``write`` in a thread of its own."""
         waiting, self._waiting = self._waiting, {}
+        return waiting, json.dumps({"connectors": self.totals, "pending": self.pending})
+
+    def write(self, waiting: dict[tuple[str, str], list[Columns]], totals: str) -> None:
+        """Write what ``take`` gave; calls must not overlap."""
         for (connector, state), chunks in waiting.items():
             number = self._segments[connector, state] = self._segments.get((connector, state), 0) + 1
             arrays = [np.concatenate([chunk[column] for chunk in chunks]) for column in range(4)]
@@ -73,9 +84,8 @@ class Journal:
             partial = path.with_suffix(".partial")
             pq.write_table(pa.Table.from_arrays([pa.array(array) for array in arrays], schema=SCHEMA), partial)
             partial.replace(path)
-        document: dict[str, Any] = {"connectors": self.totals, "pending": self.pending}
         partial = self.folder / "totals.partial"
-        partial.write_text(json.dumps(document))
+        partial.write_text(totals)
         partial.replace(self.folder / "totals.json")
 
 

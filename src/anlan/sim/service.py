@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 TICK = 0.1
 FLUSH = 5.0
+LONGEST_FLUSH = 60.0
 DRAIN = 10.0
 BEHIND = 5.0
 
@@ -151,7 +152,7 @@ async def run_park(
 async def _live(park: Park, devices: Devices, journal: Journal, stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     began = loop.time()
-    plant_zero, flushed = park.time, began
+    plant_zero, flushed, started = park.time, began, began
     while not stop.is_set():
         moment = loop.time()
         target = plant_zero + (moment - began) * park.speed
@@ -164,10 +165,10 @@ async def _live(park: Park, devices: Devices, journal: Journal, stop: asyncio.Ev
         now = _now_ms()
         for feed in devices.feeds:
             await feed.sample(now)
-        if moment - flushed >= FLUSH:
+        if moment - flushed >= min(max(FLUSH, (moment - started) / 20), LONGEST_FLUSH):
             flushed = moment
             journal.pending = devices.unacknowledged()
-            journal.flush()
+            await asyncio.to_thread(journal.write, *journal.take())
         pause = TICK - (loop.time() - moment)
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), max(pause, 0.001))
