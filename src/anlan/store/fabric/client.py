@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -158,8 +159,9 @@ class Fabric:
     # --- configuration ------------------------------------------------------------------------------------------
 
     async def put_config(self, revision: str, document: bytes) -> None:
-        """Store a compiled plant under its revision."""
-        await self.jetstream.publish(f"config.{revision}", document, timeout=10)
+        """Store a compiled plant under its revision, packed: 10 000 points are 5 MB of JSON, a message takes 8 MB."""
+        packed = await asyncio.to_thread(zlib.compress, document, 6)
+        await self.jetstream.publish(f"config.{revision}", packed, timeout=10)
 
     async def get_config(self, revision: str) -> bytes:
         """Return the compiled plant of a revision.
@@ -171,7 +173,8 @@ class Fabric:
             message = await self.jetstream.get_last_msg(CONFIG, f"config.{revision}", direct=True)
         except nats.js.errors.NotFoundError as error:
             raise NotFoundError(f"configuration {revision} is not on the fabric", where=revision) from error
-        return message.data or b""
+        data = message.data or b""
+        return data if data.startswith(b"{") else await asyncio.to_thread(zlib.decompress, data)
 
     async def current_config(self) -> tuple[str, bytes]:
         """Return the revision named by the newest configuration record of the log, with its document.
