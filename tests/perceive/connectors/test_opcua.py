@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from anlan.core.errors import InvalidInputError
 from anlan.core.quality import Quality
+from anlan.perceive.connectors import opcua
 from anlan.perceive.connectors._opcua_values import parse_tag, quality_of, time_of
 from anlan.perceive.connectors.opcua import OpcUaConnector
 from anlan.plant.model import ConnectorSpec
@@ -34,6 +35,11 @@ def running_plant() -> Iterator[Plant]:
     made.start()
     yield made
     made.stop()
+
+
+@pytest.fixture(autouse=True)
+def watchful(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opcua, "_WATCH_S", 0.1)
 
 
 @pytest.fixture
