@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,14 +16,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anlan.cli.options import PortOption, free_port, node_settings
-from anlan.core.errors import InvalidInputError
+from anlan.core.actor import SYSTEM
+from anlan.core.errors import InvalidInputError, UnavailableError
 from anlan.core.output import JsonOption, emit, failing
+from anlan.perceive.model import ConnectorStatus, ListConnectors
 from anlan.settings import Settings
 
 if TYPE_CHECKING:
     from anlan.cli.trial_node import AlarmObserver, TrialNode
 
 _MARK = ".anlan-demo"
+CONNECT_S = 60.0
 _DEFAULTS = Settings()
 
 
@@ -102,29 +106,39 @@ class Demo:
             observer = AlarmObserver(node.fabric)
             await observer.start()
             self.start_park(node)
+            await self._connected(node)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), seconds)
             await self.stop_park(node)
             await node.drained()
             return await self._account(node, observer)
 
+    async def _connected(self, node: TrialNode) -> None:
+        """Wait until every connector has met its device: the run's seconds count from there."""
+        deadline = time.monotonic() + CONNECT_S
+        while time.monotonic() < deadline:
+            listed = await node.fabric.call(
+                "perceive.connectors", ListConnectors(), SYSTEM, tuple[ConnectorStatus, ...], timeout=30
+            )
+            waiting = [status.id for status in listed if status.state != "up"]
+            if not waiting:
+                return
+            await asyncio.sleep(0.25)
+        raise UnavailableError(f"not connected after {CONNECT_S:.0f} s: {', '.join(waiting)}")
+
     async def _account(self, node: TrialNode, observer: AlarmObserver) -> dict[str, Any]:
-        from anlan.cli.trial_node import percentiles
+        from anlan.cli.trial_node import percentiles, rung_by_kind
         from anlan.sim.account import compare
 
         account = await asyncio.to_thread(compare, self.journal, await node.fetcher())
-        kinds = {alarm.id: alarm.kind for alarm in (await node.plant()).alarms}
-        alarms: dict[str, int] = {}
-        for alarm, count in observer.raised().items():
-            kind = kinds.get(alarm, "system")
-            alarms[kind] = alarms.get(kind, 0) + count
+        alarms = await rung_by_kind(node)
         errors = node.errors()
         samples = {name: row["stored"] for name, row in account["connectors"].items()}
         ok = not errors and not account["lost"] and not account["duplicated"] and not account["altered"]
         return {
             "ok": ok and bool(alarms) and all(samples.values()),
             "samples": samples,
-            "alarms": dict(sorted(alarms.items())),
+            "alarms": alarms,
             "lost": account["lost"],
             "duplicated": account["duplicated"],
             "altered": account["altered"],

@@ -146,20 +146,14 @@ class _FileOnly:
 
 
 async def _run(settings: Settings, connector: str, say: Callable[[str], None]) -> dict[str, Any]:
-    from anlan.cli.trial_node import AlarmObserver, TrialNode
+    from anlan.cli.trial_node import TrialNode, rung_by_kind
 
     async with TrialNode(settings, PARTS, say) as node:
-        observer = AlarmObserver(node.fabric)
-        await observer.start()
         status = await _finished(node, connector, say)
         await node.drained(300)
         stored = await _read_back(node, connector)
         expected = await _expected(settings, connector, node)
-        rung = observer.raised()
-        kinds = {alarm.id: alarm.kind for alarm in (await node.plant()).alarms}
-        alarms: dict[str, int] = {}
-        for alarm, count in rung.items():
-            alarms[kinds.get(alarm, "system")] = alarms.get(kinds.get(alarm, "system"), 0) + count
+        alarms = await rung_by_kind(node)
         errors = node.errors()
     samples_in = sum(row["samples"] for row in expected.values())
     samples_stored = sum(row["samples"] for row in stored.values())

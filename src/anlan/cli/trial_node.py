@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import nats.errors
 import nats.js.errors
 import pyarrow as pa
@@ -23,7 +24,8 @@ from anlan.monitor.model import MonitorStatus, Status
 from anlan.plant.model import Plant, decode_plant
 from anlan.runtime import Supervisor
 from anlan.settings import Settings
-from anlan.store.fabric.client import LOG, Fabric
+from anlan.store.fabric.client import EVENTS, LOG, Fabric
+from anlan.store.fabric.log import LogReader
 from anlan.store.historian.client import HistorianClient
 from anlan.store.historian.requests import SeriesKind, SeriesQuery
 
@@ -165,16 +167,6 @@ class AlarmObserver:
     async def _take(self, message: Any) -> None:
         self.arrivals.append((now_us(), decode_event(message.data)))
 
-    def raised(self) -> dict[str, int]:
-        """Return how many alarms rang, by alarm id."""
-        counts: dict[str, int] = {}
-        seen: set[str] = set()
-        for _, event in self.arrivals:
-            if event.data["arrow"] in ("raise", "re-alarm") and event.data.get("rung", True) and event.id not in seen:
-                counts[event.data["alarm"]] = counts.get(event.data["alarm"], 0) + 1
-            seen.add(event.id)
-        return counts
-
     async def latencies_ms(self) -> list[float]:
         """Return, per transition fired by a sample batch, ms from its receipt at the gateway to this subscriber."""
         received: dict[int, int | None] = {}
@@ -196,11 +188,30 @@ class AlarmObserver:
         return header.received
 
 
-def transition(event: Event) -> AlarmTransition:
-    """Return the typed payload of an alarm event."""
-    import msgspec
+async def stored_events(fabric: Fabric) -> list[Event]:
+    """Return every event of the stream EVENTS, in order."""
+    reader = LogReader(fabric, start=1, stream=EVENTS)
+    last = await reader.last_sequence()
+    events: list[Event] = []
+    async for messages in reader.batches(1000):
+        events += [decode_event(message.data) for message in messages]
+        if not last or (messages and messages[-1].sequence >= last):
+            return events
+    return events
 
-    return msgspec.convert(event.data, AlarmTransition)
+
+async def rung_by_kind(node: TrialNode) -> dict[str, int]:
+    """Return how many alarms rang, by kind of their definition; those Anlan makes itself count as system."""
+    kinds = {alarm.id: alarm.kind for alarm in (await node.plant()).alarms}
+    counts: dict[str, int] = {}
+    for event in await stored_events(node.fabric):
+        if event.type != EventType.ALARM:
+            continue
+        data = msgspec.convert(event.data, AlarmTransition)
+        if data.arrow in ("raise", "re-alarm") and data.rung:
+            kind = kinds.get(data.alarm, "system")
+            counts[kind] = counts.get(kind, 0) + 1
+    return dict(sorted(counts.items()))
 
 
 def percentiles(values: list[float]) -> dict[str, float | int | None]:
