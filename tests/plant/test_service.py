@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import typer
 
 from anlan.core import log
 from anlan.core.errors import NotFoundError, PermissionDeniedError
@@ -13,7 +16,7 @@ from anlan.core.health import Health
 from anlan.plant import service
 from anlan.plant.model import decode_plant
 from anlan.store.fabric.client import Fabric
-from tests.plant.registers.conftest import ANN, RITA, Works, works
+from tests.plant.registers.conftest import ANN, RITA, SUE, Works, works
 
 __all__ = ["works"]  # the fixture
 
@@ -95,3 +98,40 @@ async def test_without_any_configuration_requests_say_so(works: Works) -> None:
     desk = service.Desk("n", None, book)  # type: ignore[arg-type]  # never reaches the records
     with pytest.raises(NotFoundError, match="no configuration"):
         _ = desk.plant
+
+
+async def test_the_log_is_told_again_before_it_forgets(works: Works) -> None:
+    settings = replace(works.fabric.settings, site=works.site, log_age_s=0)
+    async with await Fabric.connect(settings, "works") as fabric:
+        book = service.Book(fabric, Health("x"), None)  # type: ignore[arg-type]  # the records are not reached
+        book.revision = "abc"
+        before = await records_of_config(works)
+        await book.remember()
+        assert await records_of_config(works) == before + 1
+
+
+async def test_a_list_is_proposed_from_the_command_line(works: Works, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from anlan.plant import cli
+    from tests.plant.test_excel import put
+
+    app = typer.Typer()
+    cli.register(app)
+    book = tmp_path / "points.xlsx"
+    site, data = str(works.site), str(works.fabric.settings.data)
+
+    def command(*words: str) -> dict[str, object]:
+        environment = {"ANLAN_FABRIC_PORT": str(works.fabric.settings.fabric_port)}
+        result = CliRunner().invoke(app, ["plant", *words, "--json"], env=environment)
+        assert result.exit_code == 0, result.output
+        return dict(json.loads(result.output))
+
+    await asyncio.to_thread(command, "points-export", site, str(book))
+    put(book, "e/a/u/gas", {"H": 8})
+    answer = await asyncio.to_thread(command, "points-import", site, str(book), "--propose", "GBZ 2.1", "--data", data)
+    (change,) = await works.registers.changes(ANN, pending=True)
+    assert answer["proposed"] == change.id
+    assert (change.safety, change.reason) == (True, "GBZ 2.1")
+    assert (await works.registers.act_on_change(SUE, change.id, "approve")).state == "applied"
+    assert "limits: {H: 8}" in works.site.read_text()

@@ -20,7 +20,7 @@ from anlan.core.errors import AnlanError, NotFoundError
 from anlan.core.events import EventType
 from anlan.core.health import Health
 from anlan.core.ids import new_ulid
-from anlan.core.time import now_us
+from anlan.core.time import SECOND, now_us
 from anlan.plant.compiler import compile_site
 from anlan.plant.findings import Finding, SiteFileError
 from anlan.plant.model import Plant, decode_plant, encode_plant, revision_of
@@ -35,7 +35,7 @@ from anlan.plant.registers.tables import RevisionRow
 from anlan.plant.registry import assign, keys_of
 from anlan.plant.requests import ListRevisions, PlantStatus, Reload, Revision, Status
 from anlan.plant.site_file import SUFFIXES, SiteDocument, check
-from anlan.store.fabric.client import Fabric
+from anlan.store.fabric.client import LOG, Fabric
 from anlan.store.fabric.log import LogWriter
 from anlan.store.records.base import Records, open_engine, upgrade
 
@@ -43,6 +43,7 @@ logger = logging.getLogger(__name__)
 
 RUN_OUT_S = 1.0
 LOOK_AGAIN_S = 30.0
+UPKEEP_S = 20.0
 
 
 class Book:
@@ -61,6 +62,7 @@ class Book:
         self._records = records
         self._writer = LogWriter(fabric)
         self._lock = asyncio.Lock()
+        self._recorded = 0
         self._watched: frozenset[Path] = frozenset()
         self.publisher = Publisher(fabric, records)
 
@@ -73,6 +75,7 @@ class Book:
         except NotFoundError:
             return
         self.revision, self.plant = revision, decode_plant(document)
+        self._recorded = await self._newest_record()
         self.since = await asyncio.to_thread(self._time_of, revision)
 
     def _time_of(self, revision: str) -> int:
@@ -113,9 +116,7 @@ class Book:
 
     async def _enforce(self, plant: Plant, message: bytes, revision: str, who: str, change_id: str) -> None:
         await self._fabric.put_config(revision, message)
-        now = now_us()
-        record = log.encode(log.ConfigRecord(time=now, revision=revision))
-        await self._writer.append(log.CONFIG, record, f"config-{self._fabric.settings.node}-{revision}-{now}")
+        now = await self._record(revision)
         summary = differences(self.plant, plant)
         before = self.revision
 
@@ -134,6 +135,26 @@ class Book:
         logger.info(
             "configuration %s is in force (%d points, %d alarms)", revision, len(plant.points), len(plant.alarms)
         )
+
+    async def _record(self, revision: str) -> int:
+        now = now_us()
+        record = log.encode(log.ConfigRecord(time=now, revision=revision))
+        await self._writer.append(log.CONFIG, record, f"config-{self._fabric.settings.node}-{revision}-{now}")
+        self._recorded = now
+        return now
+
+    async def _newest_record(self) -> int:
+        message = await self._fabric.jetstream.get_last_msg(LOG, log.CONFIG, direct=True)
+        record = log.decode(log.CONFIG, message.data or b"")
+        assert isinstance(record, log.ConfigRecord)
+        return record.time
+
+    async def remember(self) -> None:
+        """Write the revision in force into the log again before the log forgets the record that named it."""
+        half_life = self._fabric.settings.log_age_s * SECOND // 2
+        async with self._lock:
+            if self.revision and now_us() - self._recorded > half_life:
+                await self._record(self.revision)
 
     async def _refuse(self, findings: tuple[Finding, ...]) -> None:
         again = self.findings == findings and not self.valid
@@ -274,6 +295,13 @@ async def _run_out(bypasses: BypassRegister, health: Health, stop: asyncio.Event
         await _pause(stop, RUN_OUT_S)
 
 
+async def _upkeep(book: Book, changes: ChangeRegister, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        await changes.finish()
+        await book.remember()
+        await _pause(stop, UPKEEP_S)
+
+
 async def run(fabric: Fabric, health: Health, stop: asyncio.Event) -> None:
     """Run the works until ``stop``."""
     engine = open_engine(fabric.settings)
@@ -285,11 +313,15 @@ async def run(fabric: Fabric, health: Health, stop: asyncio.Event) -> None:
     desk = Desk(fabric.settings.node, records, book, book.publisher.wake)
     bypasses = BypassRegister(desk)
     changes = ChangeRegister(desk, book.reload)
-    await changes.finish()
     await _serve(fabric, book, desk, bypasses, changes)
     tasks = [
         asyncio.create_task(coroutine)
-        for coroutine in (book.publisher.run(), book.watch(stop), _run_out(bypasses, health, stop))
+        for coroutine in (
+            book.publisher.run(),
+            book.watch(stop),
+            _run_out(bypasses, health, stop),
+            _upkeep(book, changes, stop),
+        )
     ]
     health.ready = True
     try:

@@ -127,7 +127,7 @@ class ChangeRegister:
         return await self._apply(change) if change.state == "approved" else change
 
     async def finish(self) -> None:
-        """Apply what was approved before a crash."""
+        """Apply what was approved and, because of a crash, not yet written or marked."""
         for change in await self.list(ListChanges(pending=True), SYSTEM):
             if change.state == "approved":
                 try:
@@ -137,13 +137,23 @@ class ChangeRegister:
 
     async def _apply(self, change: Change) -> Change:
         async with self._writing:
+            if (now := await self._get(change.id)).state != "approved":
+                return now  # the other of the two that saw it approved was faster
             try:
                 await asyncio.to_thread(self._write, change.edits)
                 revision = await self._reload(change.decided_by, change.id)
             except AnlanError as error:
                 await self._settle(change.id, "fail", str(error), "")
                 raise
-        return await self._settle(change.id, "apply", "", revision)
+            return await self._settle(change.id, "apply", "", revision)
+
+    async def _get(self, identity: str) -> Change:
+        def work(session: Session, _now: int) -> Change:
+            row = session.get(ChangeRow, identity)
+            assert row is not None
+            return _change(row)
+
+        return await self._desk.run(work)
 
     def _write(self, edits: tuple[Edit, ...]) -> None:
         editor = SiteEditor(load(self._desk.book.path))
