@@ -142,7 +142,6 @@ class WebNode:
             raise self._error
 
     def stop(self) -> None:
-        import faulthandler,sys; faulthandler.dump_traceback_later(3, file=sys.__stderr__)
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(15)
         assert not self._thread.is_alive(), "the web process did not stop"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -63,6 +64,6 @@ class Postgres:
 
     def stop(self) -> None:
         if self._process is not None:
-            self._process.terminate()
+            self._process.send_signal(signal.SIGINT)  # a fast shutdown: it does not wait for clients
             self._process.wait(20)
         shutil.rmtree(self._folder, ignore_errors=True)
