@@ -128,3 +128,16 @@ def test_the_example_site_passes_its_check() -> None:
     document = load(ROOT / "examples" / "quickstart" / "site.yaml", now_us=0)
     assert document.warnings == ()
     assert len(list(document.points())) == 10
+
+
+def test_the_example_in_the_docs_passes_its_check(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "site-files.md").read_text(encoding="utf-8")
+    blocks = [block.partition("```")[0] for block in text.split("```yaml\n")[1:]]
+    (tmp_path / "site.yaml").write_text(blocks[0], encoding="utf-8")
+    assert len(list(load(tmp_path).points())) == 1
+    alarms = "\n".join("                " + line for line in blocks[1].splitlines())
+    point = "              - id: gas\n                kind: toxic-gas\n" + alarms + "\n              - {id: level-2}\n"
+    site, _, _ = blocks[0].partition("              - {id: pressure")
+    site += point + "positions: [{id: desk-1}]\n"
+    (tmp_path / "site.yaml").write_text(site, encoding="utf-8")
+    assert len(list(load(tmp_path).points())) == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,3 +72,9 @@ def test_a_refusal_says_what_is_possible() -> None:
         SHIFT.arrow("closed", "offer")
     with pytest.raises(ConflictError, match="needs a reason"):
         CHANGE.fire("proposed", "reject", who="bob", asked_by="ann")
+
+
+def test_the_diagrams_in_the_docs_are_these_tables() -> None:
+    text = (Path(__file__).resolve().parents[3] / "docs" / "register-states.md").read_text(encoding="utf-8")
+    for machine in MACHINES:
+        assert diagram(machine) in text
