@@ -2,8 +2,9 @@
 
 What was measured of the embedded engine and is kept to here: one session serialises its calls, so there is one for
 writing, one for upkeep and several for reading, each used in threads; every session is closed before exit or the
-process ends with a crash; the process never forks; one path a process; ``DROP … SYNC`` and ``TRUNCATE … SYNC`` never
-return; a NumPy dictionary is refused where a ``pyarrow.Table`` is taken.
+process ends with a crash; the process never forks; one path a process; one thread a query (``schema.EMBEDDED`` says
+why), and a call that never returns is told by ``stalled``, so that the process can be started anew; ``DROP … SYNC`` is
+not used; a NumPy dictionary is refused where a ``pyarrow.Table`` is taken.
 """
 
 # ruff: noqa: S608  # statements are made of integers and our own names; texts from outside are bound parameters
@@ -12,7 +13,9 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -25,6 +28,7 @@ from anlan.store.historian import schema
 
 Parameters = Mapping[str, object]
 BATCH_ROWS = 65_536
+PATIENCE_S = 120.0
 
 
 class StoreError(AnlanError):
@@ -67,8 +71,11 @@ class Engine(Protocol):
 
     name: str
 
-    def session(self) -> Session:
-        """Return a new session with the tables' database and settings."""
+    def session(self, *, patience: float = PATIENCE_S) -> Session:
+        """Return a new session with the tables' database and settings; a call longer than ``patience`` s is stalled."""
+
+    def stalled(self) -> str:
+        """Return what a session has been at for longer than its patience; empty while all is well."""
 
     def close(self) -> None:
         """Close every session."""
@@ -87,48 +94,61 @@ def _failure(error: Exception) -> StoreError:
 
 
 class _EmbeddedSession:
-    def __init__(self, path: Path, settings: Mapping[str, int | str]) -> None:
+    def __init__(self, path: Path, settings: Mapping[str, int | str], patience: float) -> None:
         from chdb.session import Session as ChdbSession
 
         self._session: Any = ChdbSession(str(path))
         self._lock = threading.Lock()
+        self._patience = patience
+        self._at: tuple[float, str] | None = None
         for name, value in settings.items():
             self._session.query(f"SET {name} = {value!r}")
 
+    @contextmanager
+    def _call(self, what: str) -> Iterator[None]:
+        self._at = (time.monotonic(), what)
+        try:
+            yield
+        except RuntimeError as error:
+            raise _failure(error) from error
+        finally:
+            self._at = None
+
+    def stalled(self) -> str:
+        at = self._at
+        if at is None or time.monotonic() - at[0] < self._patience:
+            return ""
+        return f"{at[1][:80]} for {time.monotonic() - at[0]:.0f} s"
+
     def execute(self, sql: str, parameters: Parameters | None = None) -> None:
-        with self._lock:
-            try:
-                self._session.query(sql, params=dict(parameters or {}))
-            except RuntimeError as error:
-                raise _failure(error) from error
+        with self._lock, self._call(sql):
+            self._session.query(sql, params=dict(parameters or {}))
 
     def insert(self, table: str, rows: pa.Table) -> None:
         names = ", ".join(rows.column_names)
-        with self._lock:
-            try:
-                # The engine finds ``rows`` by name in this frame.
-                self._session.query(f"INSERT INTO {table} ({names}) SELECT {names} FROM Python(rows)")
-            except RuntimeError as error:
-                raise _failure(error) from error
+        with self._lock, self._call(f"INSERT INTO {table}"):
+            # The engine finds ``rows`` by name in this frame.
+            self._session.query(f"INSERT INTO {table} ({names}) SELECT {names} FROM Python(rows)")
 
     def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
-        with self._lock:
-            try:
-                table: pa.Table = self._session.query(sql, "ArrowTable", params=dict(parameters or {}))
-            except RuntimeError as error:
-                raise _failure(error) from error
+        with self._lock, self._call(sql):
+            table: pa.Table = self._session.query(sql, "ArrowTable", params=dict(parameters or {}))
         return table
 
     def stream(self, sql: str, parameters: Parameters | None = None) -> Iterator[pa.RecordBatch]:
         with self._lock:
-            try:
+            with self._call(sql):
                 result = self._session.send_query(sql, "Arrow", params=dict(parameters or {}))
-                try:
-                    yield from result.record_batch(BATCH_ROWS)
-                finally:
-                    result.close()
-            except RuntimeError as error:
-                raise _failure(error) from error
+                batches = result.record_batch(BATCH_ROWS)
+            try:
+                while True:
+                    with self._call(sql):
+                        batch = next(batches, None)
+                    if batch is None:
+                        return
+                    yield batch
+            finally:
+                result.close()
 
     def close(self) -> None:
         with self._lock:
@@ -143,17 +163,17 @@ class EmbeddedEngine:
 
         self.name = f"chDB {chdb.__version__} (ClickHouse {chdb.engine_version})"
         self._path = path
-        self._sessions: list[Session] = []
+        self._sessions: list[_EmbeddedSession] = []
         path.mkdir(parents=True, exist_ok=True)
 
-    def session(self) -> Session:
+    def session(self, *, patience: float = PATIENCE_S) -> Session:
         """Return a new session on the directory.
 
         Raises:
             UnavailableError: another process has the directory open.
         """
         try:
-            session = _EmbeddedSession(self._path, schema.SESSION)
+            session = _EmbeddedSession(self._path, schema.SESSION | schema.EMBEDDED, patience)
         except RuntimeError as error:
             raise UnavailableError(
                 f"the historian's directory cannot be opened: {str(error).splitlines()[0]}",
@@ -162,6 +182,10 @@ class EmbeddedEngine:
             ) from error
         self._sessions.append(session)
         return session
+
+    def stalled(self) -> str:
+        """Return what a session has been at for longer than its patience."""
+        return next((what for session in self._sessions if (what := session.stalled())), "")
 
     def close(self) -> None:
         """Close every session; without this the process crashes at exit."""
@@ -264,11 +288,15 @@ class ServerEngine:
                 fix="check --historian and that the server runs",
             ) from error
 
-    def session(self) -> Session:
-        """Return a session of its own connection."""
+    def session(self, *, patience: float = PATIENCE_S) -> Session:
+        """Return a session of its own connection; ``patience`` is the client's own time limit here."""
         session = _ServerSession(self._connect(self._database))
         self._sessions.append(session)
         return session
+
+    def stalled(self) -> str:
+        """Return nothing: a connection that gets no answer raises by itself."""
+        return ""
 
     def close(self) -> None:
         """Close every connection."""

@@ -40,7 +40,7 @@ def check(query: SeriesQuery) -> None:
         raise wrong("points", f"{len(query.points)} points are too many", f"at most {MAX_POINTS}")
     if query.kind is not SeriesKind.AS_OF and query.start >= query.end:
         raise wrong("end", "the period is empty", "end must lie after start")
-    if query.kind is SeriesKind.WIND and len(query.points) != 2:
+    if query.kind is SeriesKind.WIND and len(set(query.points)) != 2:
         raise wrong("points", "a wind mean takes two points", "give the speed's number, then the direction's")
     if query.kind in (SeriesKind.BUCKET, SeriesKind.WIND) and query.bucket <= 0:
         raise wrong("bucket", "no bucket length", "give µs > 0, such as 60000000 for a minute")
@@ -181,17 +181,18 @@ def wind_sql(query: SeriesQuery) -> str:
     Guide to Instruments and Methods of Observation, Part I ch. 5: averaging of the wind vector).
     """
     speed, direction = query.points
-    around = f"time >= {query.start - PAIR_AGE} AND time < {query.end}"
+    where = f"time >= {query.start - PAIR_AGE} AND time < {query.end} AND {USABLE}"
+    so_far = "OVER (ORDER BY time, role ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
+    # Role 0 sorts a direction before a speed of the same time. (ASOF JOIN is refused by the embedded engine.)
     return f"""SELECT bucket AS time, sqrt(east * east + north * north) AS speed,
     if(speed = 0, nan, positiveModulo(degrees(atan2(east, north)) + 360, 360)) AS direction, count FROM (
-    SELECT intDiv(s.time, {query.bucket}) * {query.bucket} AS bucket, avg(s.value * sin(radians(d.value))) AS east,
-        avg(s.value * cos(radians(d.value))) AS north, toUInt64(count()) AS count
-    FROM (SELECT 1 AS one, time, value FROM {schema.SAMPLES} FINAL
-          WHERE point = {speed} AND time >= {query.start} AND time < {query.end} AND {USABLE}) AS s
-    ASOF JOIN (SELECT 1 AS one, time, value FROM {schema.SAMPLES} FINAL
-          WHERE point = {direction} AND {around} AND {USABLE}) AS d
-    ON s.one = d.one AND s.time >= d.time
-    WHERE s.time - d.time <= {PAIR_AGE} GROUP BY bucket
+    SELECT intDiv(time, {query.bucket}) * {query.bucket} AS bucket, avg(value * sin(radians(angle))) AS east,
+        avg(value * cos(radians(angle))) AS north, toUInt64(count()) AS count FROM (
+        SELECT time, role, value, argMaxIf(value, time, role = 0) {so_far} AS angle,
+            maxIf(time, role = 0) {so_far} AS spoken, countIf(role = 0) {so_far} AS angles
+        FROM (SELECT time, toUInt8(point = {speed}) AS role, value FROM {schema.SAMPLES} FINAL
+              WHERE point IN ({speed}, {direction}) AND {where})
+    ) WHERE role = 1 AND time >= {query.start} AND angles > 0 AND time - spoken <= {PAIR_AGE} GROUP BY bucket
 ) ORDER BY bucket"""
 
 
@@ -260,8 +261,8 @@ def journal_sql(query: JournalQuery, actor: Actor) -> tuple[str, dict[str, objec
     parameters: dict[str, object] = {}
     conditions = [scope_sql(actor, parameters)]
     if query.types:
-        parameters["types"] = list(query.types)
-        conditions.append("type IN {types:Array(String)}")
+        parameters |= {f"type{number}": name for number, name in enumerate(query.types)}
+        conditions.append(f"type IN ({', '.join(f'{{type{number}:String}}' for number in range(len(query.types)))})")
     if query.subject:
         parameters["subject"] = query.subject.rstrip("/")
         conditions.append(_below("subject"))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import ParamSpec, TypeVar
@@ -54,6 +55,8 @@ R = TypeVar("R")
 
 UPKEEP_SECONDS = 5.0
 EXPIRE_SECONDS = 3600.0
+UPKEEP_PATIENCE_S = 1800.0
+STALLED_EXIT = 75
 BUFFERED_ROWS = 200_000
 PAGE_BYTES = 4 << 20
 
@@ -90,7 +93,7 @@ class HistorianService:
         prepare(writing)
         self.samples = SampleWriter(fabric, writing, folder / "samples.mark", health, self._on_config)
         self.events = EventWriter(fabric, engine.session(), folder / "events.mark", health)
-        self._upkeep = Upkeep(engine.session())
+        self._upkeep = Upkeep(engine.session(patience=UPKEEP_PATIENCE_S))
         self._upkeep_lock = asyncio.Lock()
         self._readers = Readers(engine)
         # Of its own: a query that holds a reader must not wait for another one.
@@ -114,6 +117,7 @@ class HistorianService:
             group.create_task(self.samples.run(stop))
             group.create_task(self.events.run(stop))
             group.create_task(self._keep_up(stop))
+            group.create_task(self._watch(stop))
         await self._readers.drain()
         await self._counter.drain()
 
@@ -170,6 +174,21 @@ class HistorianService:
                 self._health.problems["upkeep"] = f"roll-ups or retention are held up: {error}"
             try:
                 await asyncio.wait_for(stop.wait(), UPKEEP_SECONDS)
+            except TimeoutError:
+                continue
+
+    async def _watch(self, stop: asyncio.Event) -> None:
+        """End the process at once if the engine never comes back from a call: no thread can be freed from that.
+
+        The supervisor starts it again and the log still has what was not stored.
+        """
+        while not stop.is_set():
+            what = self._engine.stalled()
+            if what:
+                logger.critical("the engine does not come back from: %s; this process ends to be started again", what)
+                os._exit(STALLED_EXIT)
+            try:
+                await asyncio.wait_for(stop.wait(), 1.0)
             except TimeoutError:
                 continue
 
