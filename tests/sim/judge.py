@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 
+from anlan.core.expression import evaluate, parse
 from anlan.plant.compiler import compile_site, numbers_in_file_order
 from anlan.plant.model import AlarmDefinition, Plant
 from anlan.plant.site_file import load
@@ -20,6 +21,9 @@ def plant() -> Plant:
     return compile_site(document, numbers_in_file_order(document))
 
 
+parsed = cache(parse)
+
+
 class Judge:
     """Says which definitions hold now, second by second; on-delays in whole steps of 1 s of plant time."""
 
@@ -27,7 +31,6 @@ class Judge:
         self.park = park
         index = {point.path: point.index for point in park.points}
         self.rows = {point.number: index[point.path] for point in plant().points}
-        self.states = {point.path: index[point.path] for point in plant().points if point.path.endswith("/state")}
         self._since: dict[str, float] = {}
         self._before = park.values.copy()
         self.raised: dict[str, tuple[float, int, str]] = {}
@@ -36,7 +39,7 @@ class Judge:
         """Return the ids of the alarms in alarm now."""
         active = set()
         for alarm in plant().alarms:
-            if alarm.kind in ("stale", "bad-quality", "expression") or not self._holds(alarm):
+            if alarm.kind in ("stale", "bad-quality") or not self._holds(alarm):
                 self._since.pop(alarm.id, None)
                 continue
             since = self._since.setdefault(alarm.id, self.park.time)
@@ -46,14 +49,18 @@ class Judge:
         self._before = self.park.values.copy()
         return active
 
+    def _true(self, condition: str) -> bool:
+        expression = parsed(condition)
+        values = [self.park.values[self.park.index_of(name)] for name in expression.names]
+        return bool(evaluate(expression, values) == 1.0)
+
     def _holds(self, alarm: AlarmDefinition) -> bool:
         values, row = self.park.values, self.rows[alarm.point]
         value, limit = values[row], alarm.limit or 0.0
-        if alarm.enable:
-            path, operator, wanted = alarm.enable.rsplit(" ", 2)
-            state = values[self.states[path.strip("'")]]
-            if (state == float(wanted)) != (operator == "=="):
-                return False
+        if alarm.enable and not self._true(alarm.enable):
+            return False
+        if alarm.kind == "expression":
+            return self._true(alarm.expression)
         if alarm.kind in ("HH", "H"):
             return bool(value > limit)
         if alarm.kind in ("LL", "L"):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -77,11 +78,7 @@ def _alarm(kind: str, alarm: dict[str, Any], point: PointSpec) -> dict[str, Any]
     for key in ("deadband", "other", "inputs", "needed", "latched", "enable", "expression"):
         if key in alarm:
             value = alarm[key]
-            if key in ("enable", "expression"):
-                value = value.replace("{unit}", point.unit_path)
-                for parameter, number in point.parameters.items():
-                    value = value.replace(f"{parameter} * 0.25", f"{number * 0.25:g}")
-            entry[key] = value
+            entry[key] = _condition(value, point) if key in ("enable", "expression") else value
     if "states" in alarm:
         entry["states"] = alarm["states"]
     if alarm.get("delay"):
@@ -95,6 +92,15 @@ def _alarm(kind: str, alarm: dict[str, Any], point: PointSpec) -> dict[str, Any]
     if "source" in alarm:
         entry["source"] = alarm["source"]
     return entry
+
+
+def _condition(text: str, point: PointSpec) -> str:
+    """Return a condition with the unit's path and the numbers that ``parameter * number`` stands for put in."""
+
+    def number(found: re.Match[str]) -> str:
+        return f"{limit_of(found[0], point.parameters):g}" if found[1] in point.parameters else found[0]
+
+    return re.sub(r"([a-z_]+) \* [\d.]+", number, text.replace("{unit}", point.unit_path))
 
 
 def _point(point: PointSpec) -> tuple[dict[str, Any], list[dict[str, Any]]]:
