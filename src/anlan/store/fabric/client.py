@@ -31,6 +31,8 @@ DEAD = "DEAD"
 CONFIG = "CONFIG"
 
 PIECE = 512 << 10
+PIECES_IN_FLIGHT = 32
+PIECE_PATIENCE_S = 60.0
 DUPLICATE_WINDOW_S = 120.0
 
 T = TypeVar("T")
@@ -235,18 +237,31 @@ class Fabric:
         decoder = msgspec.json.Decoder(request_type)
 
         async def answer(message: Msg) -> None:
-            headers = {"Anlan-Piece": "more"}
+            number = 0
             try:
                 request = _request_decoder.decode(message.data)
                 async for chunk in handler(decoder.decode(request.body), request.actor):
                     for start in range(0, len(chunk), PIECE):
-                        await self.client.publish(message.reply, chunk[start : start + PIECE], headers=headers)
-                await self.client.publish(message.reply, b"", headers={"Anlan-Piece": "end"})
+                        await self._send_piece(message.reply, chunk[start : start + PIECE], number)
+                        number += 1
+                await self.client.publish(
+                    message.reply, b"", headers={"Anlan-Piece": "end", "Anlan-Number": str(number)}
+                )
+            except (nats.errors.NoRespondersError, nats.errors.TimeoutError):
+                logger.debug("nobody takes the pieces of %s any more", subject)
             except Exception as error:
                 problem = msgspec.json.encode(_problem(error, subject))
                 await self.client.publish(message.reply, problem, headers={"Anlan-Piece": "problem"})
 
         await self._subscribe_service(subject, answer)
+
+    async def _send_piece(self, to: str, piece: bytes, number: int) -> None:
+        """Send one piece; every so many wait until the taker has come that far, so that a slow one loses none."""
+        headers = {"Anlan-Piece": "more", "Anlan-Number": str(number)}
+        if (number + 1) % PIECES_IN_FLIGHT:
+            await self.client.publish(to, piece, headers=headers)
+        else:
+            await self.client.request(to, piece, timeout=PIECE_PATIENCE_S, headers=headers)
 
     async def call_pieces(
         self, subject: str, body: object, actor: Actor, *, timeout: float = 30.0
@@ -257,10 +272,16 @@ class Fabric:
         try:
             payload = msgspec.json.encode({"actor": actor, "body": body})
             await self.client.publish(f"svc.{subject}", payload, reply=inbox)
+            expected = 0
             while True:
                 message = await subscription.next_msg(timeout=timeout)
                 kind = (message.headers or {}).get("Anlan-Piece", "")
+                if kind in ("more", "end") and (message.headers or {}).get("Anlan-Number") != str(expected):
+                    raise UnavailableError(f"a piece of the answer of {subject} was lost", where=subject)
+                expected += 1
                 if kind == "more":
+                    if message.reply:
+                        await message.respond(b"")
                     yield message.data
                 elif kind == "problem":
                     raise from_problem(msgspec.json.decode(message.data))
