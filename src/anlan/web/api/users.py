@@ -15,7 +15,7 @@ from anlan.web.api.session import end_by_id
 from anlan.web.auth import sessions, users
 from anlan.web.auth.model import NewUser, SessionInfo, User, UserChange, UserMade
 from anlan.web.contract import body, decode_cursor, documented, encode_cursor, etag, reply, wanted_version
-from anlan.web.security import Address, Context, CurrentActor, require_permission
+from anlan.web.security import Address, Context, CurrentActor, CurrentIdentity, require_permission
 
 router = APIRouter(tags=["people"])
 
@@ -118,13 +118,15 @@ async def reset_password(actor: Administrator, context: Context, address: Addres
 
 
 @router.get("/sessions", **documented(answer=tuple[SessionInfo, ...]))
-async def list_sessions(actor: Administrator, context: Context) -> Response:
+async def list_sessions(actor: Administrator, identity: CurrentIdentity, context: Context) -> Response:
     """Where the people one administers are signed in."""
     accounts = context.accounts
 
     def find(session: Session) -> list[SessionInfo]:
         found = sessions.list_sessions(session, accounts.life, accounts.clock())
-        return [item for item, user in found if users.may_administer(actor, user)]
+        own = identity.session[:16]
+        mine = [item for item, user in found if users.may_administer(actor, user)]
+        return [msgspec.structs.replace(item, current=item.id == own) for item in mine]
 
     return reply(await asyncio.to_thread(accounts.read, find))
 
