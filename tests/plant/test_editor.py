@@ -102,6 +102,21 @@ def test_a_shared_anchor_is_not_changed_unseen(tmp_path: Path) -> None:
         edit_files(site(tmp_path, text), [Edit("set", "e/a/u/p", "limits.HH", value=1.8)])
 
 
+@pytest.mark.parametrize("step", [2, 4])
+@pytest.mark.parametrize("offset", [0, 2, 4])
+def test_keeps_the_indentation_of_a_file(tmp_path: Path, step: int, offset: int) -> None:
+    lines, column = ["site:", " " * step + "id: s", "enterprises:"], 0
+    for branch in ("areas:", "units:", "points:"):
+        column += offset
+        lines += [" " * column + "- id: x", " " * (column + 2) + branch]
+        column += 2
+    column += offset
+    lines += [" " * column + "- id: p", " " * (column + 2) + "limits:", " " * (column + 2 + step) + "HH: 3", ""]
+    path = site(tmp_path, "\n".join(lines))
+    edit_files(path, [Edit("set", "x/x/x/p", "limits.HH", value=4)])
+    assert path.read_text() == "\n".join(lines).replace("HH: 3", "HH: 4")
+
+
 @pytest.mark.parametrize(
     ("edit", "error"),
     [
@@ -143,3 +158,71 @@ def test_edits_the_file_that_holds_the_point(tmp_path: Path) -> None:
     assert written == [tmp_path / "more.yaml"]
     assert (tmp_path / "more.yaml").read_text() == more.replace("kind: level}", "kind: level, limits: {H: 90}}")
     assert "b/more.yaml" in diff
+
+
+MIXED = """\
+site: {id: s}
+enterprises:
+      - id: e      # odd indentation
+        areas:
+          - id: a
+            units:
+            - id: u
+              points:
+              - {id: flat, kind: pressure, limits: {H: 2}}    # kept
+              # about the next one
+              -   id: deep
+                  kind: pressure
+                  limits:
+                      HH: 3     # from the manual
+                      H: 2
+
+                  alarms:
+                    - kind: HH
+                      action: >
+                          stop
+                          feed
+              - {id: last}
+            - id: v
+              points: [{id: inline}, {id: other}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("edit", "old", "new"),
+    [
+        (Edit("set", "e/a/u/flat", "limits.H", value=1), "{H: 2}}    # kept", "{H: 1}}    # kept"),
+        (Edit("set", "e/a/u/deep", "limits.HH", value=4), "HH: 3 ", "HH: 4 "),
+        (Edit("set", "e/a/u/deep", "latched", "HH", True), "feed\n", "feed\n                      latched: true\n"),
+        (Edit("remove", "e/a/u/last"), "              - {id: last}\n", ""),
+        (Edit("add", "e/a/u", value={"id": "n"}), "- {id: last}\n", "- {id: last}\n              - {id: n}\n"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_a_file_of_any_layout_stays_to_the_letter(tmp_path: Path, edit: Edit, old: str, new: str, ending: str) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_bytes(MIXED.replace("\n", ending).encode())
+    edit_files(path, [edit])
+    assert path.read_bytes().decode().replace("\r\n", "\n") == MIXED.replace(old, new)
+    assert path.read_bytes().count(b"\r\n") == (path.read_bytes().count(b"\n") if ending == "\r\n" else 0)
+
+
+def test_points_without_lines_of_their_own_are_edited_too(tmp_path: Path) -> None:
+    path = site(tmp_path, MIXED)
+    edits = [Edit("set", "e/a/u/flat", "limits.H", value=1), Edit("set", "e/a/v/inline", "limits.H", value=5)]
+    edits += [Edit("add", "e/a/v", value={"id": "n"}), Edit("remove", "e/a/v/other")]
+    edit_files(path, edits)
+    parts = {placed.path: placed.part for placed in load(path).points()}
+    assert parts["e/a/u/flat"].limits == {"H": 1}
+    assert parts["e/a/v/inline"].limits == {"H": 5}
+    assert set(parts) == {"e/a/u/flat", "e/a/u/deep", "e/a/u/last", "e/a/v/inline", "e/a/v/n"}
+    assert "# from the manual" in path.read_text()
+
+
+def test_several_edits_of_one_point_come_together(tmp_path: Path) -> None:
+    path = site(tmp_path, MIXED)
+    edits = [Edit("set", "e/a/u/last", "kind", value="level"), Edit("set", "e/a/u/last", "limits.H", value=90)]
+    edits += [Edit("add", "e/a/u", value={"id": "n", "states": {"0": "停"}, "kind": "state"})]
+    edit_files(path, edits)
+    text = "- {id: last, kind: level, limits: {H: 90}}\n              - {id: n, states: {0: 停}, kind: state}"
+    assert path.read_text() == MIXED.replace("- {id: last}", text)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.util import load_yaml_guess_indent
+from ruamel.yaml.comments import CommentedSeq
 
 from anlan.core.errors import ConflictError, InvalidInputError, NotFoundError
 from anlan.plant.findings import SiteFileError
 from anlan.plant.registers.model import Edit
-from anlan.plant.site_file import PlacedPoint, SiteDocument, TextByFile, check, load
+from anlan.plant.site_file import Loc, PlacedPoint, SiteDocument, TextByFile, check, load
+from anlan.plant.yaml_text import ItemText, NoLinesOfItsOwnError, WholeText, flow
 
 POINT_FIELDS = frozenset(
     {"name", "name_en", "kind", "unit", "tag", "equipment", "safety", "states", "range", "position", "calibration"}
@@ -31,8 +29,11 @@ class SiteEditor:
         self.document = document
         self._points = {placed.path: placed for placed in document.points()}
         self._units = {placed.path: placed for placed in document.units()}
-        self._open: dict[Path, tuple[YAML, Any]] = {}
+        self._open: dict[Path, ItemText | WholeText] = {}
+        self._whole = False
+        self._done: tuple[Edit, ...] = ()
         self._old: TextByFile = {}
+        self._texts: TextByFile | None = None
         self.touched: set[str] = set()
         self.safety = False
 
@@ -50,7 +51,17 @@ class SiteEditor:
             InvalidInputError: an edit that makes no sense.
             ConflictError: ``before`` is given and is no longer what stands in the file.
         """
-        return tuple(self._apply(edit, reviewed) for edit in edits)
+        wanted = tuple(edits)
+        touched, safety = set(self.touched), self.safety
+        try:
+            return tuple(self._apply(edit, reviewed) for edit in wanted)
+        except NoLinesOfItsOwnError:
+            # Begin again, round-tripping whole files.
+            self._whole, self._open, self._texts = True, {}, None
+            self.touched, self.safety = touched, safety
+            return tuple(self._apply(edit, reviewed) for edit in (*self._done, *wanted))[len(self._done) :]
+        finally:
+            self._done += wanted
 
     def _apply(self, edit: Edit, reviewed: bool) -> Edit:
         if edit.op == "set":
@@ -103,19 +114,18 @@ class SiteEditor:
             raise NotFoundError(f"no unit {edit.path}", where=edit.path)
         if not isinstance(edit.value, dict) or not isinstance(edit.value.get("id"), str):
             raise InvalidInputError("a new point needs an id", where=edit.path, fix="value: {id: …, kind: …}")
-        root = self._root(self.document.where(unit.loc)[0])
-        points = _descend(root, edit.path).setdefault("points", CommentedSeq())
-        points.append(_flow(edit.value))
+        value = dict(edit.value)
+        if isinstance(value.get("states"), dict):
+            value["states"] = _numbered(value["states"])
+        self._text(unit.loc).add(unit, value)
         self._touch(f"{edit.path}/{edit.value['id']}", bool(edit.value.get("safety")))
         return edit
 
     def _remove(self, edit: Edit) -> Edit:
         placed = self._point(edit.path)
-        root = self._root(self.document.where(placed.loc)[0])
-        points = _descend(root, placed.unit_path)["points"]
-        index = next(number for number, item in enumerate(points) if str(item.get("id")) == placed.part.id)
-        before = _plain(points[index])
-        del points[index]
+        text = self._text(placed.loc)
+        before = _plain(text.node(placed))
+        text.remove(placed)
         self._touch(edit.path, placed.part.safety)
         return Edit(edit.op, edit.path, before=before)
 
@@ -135,33 +145,32 @@ class SiteEditor:
         path = self.document.path
         return path / name if path.is_dir() else path
 
-    def _root(self, name: str) -> Any:
-        file = self._file(name)
+    def _text(self, loc: Loc) -> ItemText | WholeText:
+        """Return the file that holds ``loc``, opened for edits."""
+        file = self._file(self.document.where(loc)[0])
+        self._texts = None
         if file not in self._open:
-            text = file.read_text(encoding="utf-8-sig")
-            _, indent, offset = load_yaml_guess_indent(text)
-            yaml = YAML()
-            yaml.preserve_quotes = True
-            yaml.width = 100_000
-            yaml.allow_unicode = True
-            yaml.indent(mapping=2, sequence=indent or 2, offset=offset or 0)
-            self._open[file] = (yaml, yaml.load(text))
+            text = _read_text(file)
             self._old[file] = text
-        return self._open[file][1]
+            plain = text.replace("\r\n", "\n")
+            self._open[file] = WholeText(plain) if self._whole else ItemText(plain, self.document)
+        return self._open[file]
 
     def _node(self, placed: PlacedPoint) -> Any:
-        root = self._root(self.document.where(placed.loc)[0])
-        points = _descend(root, placed.unit_path)["points"]
-        return next(item for item in points if str(item.get("id")) == placed.part.id)
+        return self._text(placed.loc).node(placed)
 
     def texts(self) -> TextByFile:
         """Return the new text of every file that changes."""
+        if self._texts is not None:
+            return self._texts
         changed: TextByFile = {}
-        for file, (yaml, data) in self._open.items():
-            sink = io.StringIO()
-            yaml.dump(data, sink)
-            if sink.getvalue() != self._old[file]:
-                changed[file] = sink.getvalue()
+        for file, opened in self._open.items():
+            text = opened.text()
+            if "\r\n" in self._old[file]:
+                text = text.replace("\n", "\r\n")
+            if text != self._old[file]:
+                changed[file] = text
+        self._texts = changed
         return changed
 
     def diff(self) -> str:
@@ -201,11 +210,16 @@ class SiteEditor:
         """Write the changed files, each whole or not at all, and return them."""
         written = []
         for file, text in self.texts().items():
-            if file.read_text(encoding="utf-8-sig") != self._old[file]:
+            if _read_text(file) != self._old[file]:
                 raise ConflictError(f"{file.name} has changed meanwhile", where=str(file), fix="try again")
             replace_text(file, text)
             written.append(file)
         return written
+
+
+def _read_text(file: Path) -> str:
+    with file.open(encoding="utf-8-sig", newline="") as source:
+        return source.read()
 
 
 def replace_text(file: Path, text: str) -> None:
@@ -232,13 +246,6 @@ def edit_files(path: Path, edits: Iterable[Edit]) -> tuple[str, list[Path]]:
     return editor.diff(), editor.write()
 
 
-def _descend(root: Any, unit_path: str) -> Any:
-    node = root
-    for branch, identity in zip(("enterprises", "areas", "units"), unit_path.split("/"), strict=True):
-        node = next(item for item in node[branch] if str(item.get("id")) == identity)
-    return node
-
-
 def _alarm_node(point: Any, alarm: str, *, create: bool) -> Any:
     kind, _, name = alarm.partition(".")
     for item in point.get("alarms") or ():
@@ -246,7 +253,7 @@ def _alarm_node(point: Any, alarm: str, *, create: bool) -> Any:
             return item
     if not create:
         raise NotFoundError(f"no alarm {alarm} in the long form", where=str(point.get("id")))
-    node = _flow({"kind": kind, "name": name} if name else {"kind": kind})
+    node = flow({"kind": kind, "name": name} if name else {"kind": kind})
     if not point.get("alarms"):
         point["alarms"] = CommentedSeq()
     point["alarms"].append(node)
@@ -266,32 +273,25 @@ def _write(node: Any, keys: list[str], value: Any) -> None:
         if not isinstance(node.get(key), dict):
             if value is None:
                 return
-            node[key] = _flow({})
+            node[key] = flow({})
         node = node[key]
     last = _key(node, keys[-1])
     if value is None:
         node.pop(last, None)
     else:
         if last == "states" and isinstance(value, dict):
-            value = {int(number): name for number, name in value.items()}
-        node[last] = _flow(value)
+            value = _numbered(value)
+        node[last] = flow(value)
+
+
+def _numbered(states: dict[str, Any]) -> dict[Any, Any]:
+    """Return states with numbers for keys, which JSON and Excel made texts."""
+    return {int(key) if str(key).lstrip("-").isdigit() else key: name for key, name in states.items()}
 
 
 def _key(node: Any, key: str) -> Any:
     """Return the key as the file has it: the states of a point are numbered."""
     return int(key) if key.isdigit() and key not in node else key
-
-
-def _flow(value: Any) -> Any:
-    if isinstance(value, dict):
-        mapping = CommentedMap((key, _flow(item)) for key, item in value.items())
-        mapping.fa.set_flow_style()
-        return mapping
-    if isinstance(value, list | tuple):
-        sequence = CommentedSeq(_flow(item) for item in value)
-        sequence.fa.set_flow_style()
-        return sequence
-    return value
 
 
 def _plain(value: Any) -> Any:

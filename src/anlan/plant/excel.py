@@ -6,7 +6,6 @@ break, so that columns may be moved, left out or renamed in front of it. Cells l
 
 from __future__ import annotations
 
-import math
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,133 +19,26 @@ from openpyxl.utils import get_column_letter
 from openpyxl.utils.exceptions import InvalidFileException
 
 from anlan.core.errors import InvalidInputError
-from anlan.core.time import DAY, HOUR, MINUTE, SECOND, duration_us
 from anlan.plant.compiler import compile_site, numbers_in_file_order, unit_of
 from anlan.plant.definitions import DraftedAlarm, drafted_alarms
+from anlan.plant.excel_cells import (
+    DURATION,
+    FLAG,
+    NUMBER,
+    PRIORITY,
+    STALE,
+    STATES,
+    TEXT,
+    CellKind,
+    plain_number,
+    text_of,
+)
 from anlan.plant.model import AlarmDefinition
 from anlan.plant.registers.model import Edit
-from anlan.plant.schema import LIMIT_KINDS, PRIORITIES, PointPart
+from anlan.plant.schema import LIMIT_KINDS, PointPart
 from anlan.plant.site_file import PlacedPoint, SiteDocument
 
 MAX_BYTES = 64 << 20
-_PRIORITY_NAMES = {number: name for name, number in PRIORITIES.items()}
-
-
-def duration_text(time_us: int | None) -> str | None:
-    """Return a duration (µs) as site files write it, in the largest unit that keeps it whole."""
-    if time_us is None:
-        return None
-    for unit, size in (("d", DAY), ("h", HOUR), ("min", MINUTE), ("s", SECOND), ("ms", 1_000)):
-        if time_us % size == 0 and (time_us or unit == "s"):
-            return f"{time_us // size} {unit}"
-    return f"{time_us / SECOND:.6f} s"
-
-
-# --- cells ----------------------------------------------------------------------------------------------------------
-
-Parse = Callable[[Any], Any]
-
-
-def _text(value: Any) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value).strip() or None
-
-
-def _number(value: Any) -> float | None:
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
-        raise ValueError("a number is expected") from error
-    if isinstance(value, bool) or not math.isfinite(number):
-        raise ValueError("a number is expected")
-    return number
-
-
-def _duration(value: Any) -> int | None:
-    text = _text(value)
-    if text is None:
-        return None
-    try:
-        return duration_us(float(text) if _is_number(text) else text)
-    except (InvalidInputError, OverflowError) as error:
-        raise ValueError("a duration is expected, like 2 s or 5 min") from error
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _stale(value: Any) -> int | None:
-    return 0 if value is False or _text(value) in ("off", "never", "no") else _duration(value)
-
-
-def _flag(value: Any) -> bool | None:
-    text = _text(value)
-    if text is None:
-        return None
-    flags = {"true": True, "yes": True, "是": True, "1": True, "false": False, "no": False, "否": False, "0": False}
-    if text.lower() not in flags:
-        raise ValueError("是/否 or yes/no is expected")
-    return flags[text.lower()]
-
-
-def _states(value: Any) -> dict[str, str] | None:
-    text = _text(value)
-    if text is None:
-        return None
-    states: dict[str, str] = {}
-    for part in text.replace(";", ";").split(";"):
-        number, equals, name = part.partition("=")
-        if part.strip():
-            if not equals or not number.strip().lstrip("-").isdigit():
-                raise ValueError("states are written like 0=停; 1=运行")
-            states[number.strip()] = name.strip()
-    return states
-
-
-def _priority(value: Any) -> int | None:
-    text = _text(value)
-    if text is None:
-        return None
-    if text.lower() in PRIORITIES:
-        return PRIORITIES[text.lower()]
-    if text not in ("1", "2", "3", "4"):
-        raise ValueError("critical, high, medium, low or 1 to 4")
-    return int(text)
-
-
-# Kinds of cell: how it is read, how a value is shown, how it is written into a site file.
-@dataclass(frozen=True, slots=True)
-class _CellKind:
-    parse: Parse
-    show: Callable[[Any], Any] = lambda value: value
-    write: Callable[[Any], Any] = lambda value: value
-
-
-def _plain_number(value: float) -> float | int:
-    return int(value) if value.is_integer() and abs(value) < 1e15 else value
-
-
-_TEXT = _CellKind(_text)
-_NUMBER = _CellKind(_number, write=_plain_number)
-_DURATION = _CellKind(_duration, duration_text, duration_text)
-_STALE = _CellKind(
-    _stale,
-    lambda value: "off" if value == 0 else duration_text(value),
-    lambda value: duration_text(value) if value else "off",
-)
-_FLAG = _CellKind(_flag, lambda value: None if value is None else "是" if value else "否")
-_STATES = _CellKind(_states, lambda value: "; ".join(f"{number}={name}" for number, name in value.items()) or None)
-_PRIORITY = _CellKind(_priority, _PRIORITY_NAMES.get, _PRIORITY_NAMES.get)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +48,7 @@ class Column:
     key: str
     zh: str
     get: Callable[[Any], Any]
-    kind: _CellKind | None = None
+    kind: CellKind | None = None
     field: str = ""
     width: int = 14
 
@@ -185,28 +77,28 @@ _range, _calibration_range = _attribute("range"), _calibration("range")
 
 POINT_COLUMNS: tuple[Column, ...] = (
     Column("path", "路径", lambda placed: placed.path, width=40),
-    Column("name", "名称", _attribute("name"), _TEXT, "name", 22),
-    Column("name_en", "英文名", _attribute("name_en"), _TEXT, "name_en", 22),
-    Column("kind", "类型", _attribute("kind"), _TEXT, "kind", 18),
-    Column("unit", "单位", lambda placed: unit_of(placed.part), _TEXT, "unit", 10),
-    Column("tag", "位号", _attribute("tag"), _TEXT, "tag"),
-    Column("equipment", "设备", _attribute("equipment"), _TEXT, "equipment"),
-    Column("safety", "安全测点", _attribute("safety"), _FLAG, "safety", 9),
-    *(Column(kind, f"限值 {kind}", _limit(kind), _NUMBER, f"limits.{kind}", 10) for kind in LIMIT_KINDS),
-    Column("on_delay", "报警延时", _attribute("on_delay"), _DURATION, "on_delay", 10),
-    Column("off_delay", "恢复延时", _attribute("off_delay"), _DURATION, "off_delay", 10),
-    Column("deadband", "回差", _attribute("deadband"), _NUMBER, "deadband", 10),
-    Column("range_low", "量程下限", _end(_range, 0), _NUMBER, "range.0", 10),
-    Column("range_high", "量程上限", _end(_range, 1), _NUMBER, "range.1", 10),
-    Column("stale", "失联时长", _attribute("stale"), _STALE, "stale", 10),
-    Column("retention", "保存等级", _attribute("retention"), _TEXT, "retention", 10),
-    Column("states", "状态", _attribute("states"), _STATES, "states", 24),
-    Column("gain", "校准增益", _calibration("gain"), _NUMBER, "calibration.gain", 10),
-    Column("offset", "校准偏移", _calibration("offset"), _NUMBER, "calibration.offset", 10),
-    Column("calibrated_low", "有效下限", _end(_calibration_range, 0), _NUMBER, "calibration.range.0", 10),
-    Column("calibrated_high", "有效上限", _end(_calibration_range, 1), _NUMBER, "calibration.range.1", 10),
-    Column("expires", "校准到期", _calibration("expires"), _TEXT, "calibration.expires", 14),
-    Column("certificate", "校准证书", _calibration("certificate"), _TEXT, "calibration.certificate", 18),
+    Column("name", "名称", _attribute("name"), TEXT, "name", 22),
+    Column("name_en", "英文名", _attribute("name_en"), TEXT, "name_en", 22),
+    Column("kind", "类型", _attribute("kind"), TEXT, "kind", 18),
+    Column("unit", "单位", lambda placed: unit_of(placed.part), TEXT, "unit", 10),
+    Column("tag", "位号", _attribute("tag"), TEXT, "tag"),
+    Column("equipment", "设备", _attribute("equipment"), TEXT, "equipment"),
+    Column("safety", "安全测点", _attribute("safety"), FLAG, "safety", 9),
+    *(Column(kind, f"限值 {kind}", _limit(kind), NUMBER, f"limits.{kind}", 10) for kind in LIMIT_KINDS),
+    Column("on_delay", "报警延时", _attribute("on_delay"), DURATION, "on_delay", 10),
+    Column("off_delay", "恢复延时", _attribute("off_delay"), DURATION, "off_delay", 10),
+    Column("deadband", "回差", _attribute("deadband"), NUMBER, "deadband", 10),
+    Column("range_low", "量程下限", _end(_range, 0), NUMBER, "range.0", 10),
+    Column("range_high", "量程上限", _end(_range, 1), NUMBER, "range.1", 10),
+    Column("stale", "失联时长", _attribute("stale"), STALE, "stale", 10),
+    Column("retention", "保存等级", _attribute("retention"), TEXT, "retention", 10),
+    Column("states", "状态", _attribute("states"), STATES, "states", 24),
+    Column("gain", "校准增益", _calibration("gain"), NUMBER, "calibration.gain", 10),
+    Column("offset", "校准偏移", _calibration("offset"), NUMBER, "calibration.offset", 10),
+    Column("calibrated_low", "有效下限", _end(_calibration_range, 0), NUMBER, "calibration.range.0", 10),
+    Column("calibrated_high", "有效上限", _end(_calibration_range, 1), NUMBER, "calibration.range.1", 10),
+    Column("expires", "校准到期", _calibration("expires"), TEXT, "calibration.expires", 14),
+    Column("certificate", "校准证书", _calibration("certificate"), TEXT, "calibration.certificate", 18),
 )
 
 
@@ -231,23 +123,23 @@ ALARM_COLUMNS: tuple[Column, ...] = (
     Column("path", "测点路径", lambda row: row.drafted.point, width=40),
     Column("kind", "报警类型", lambda row: row.drafted.kind, width=12),
     Column("alarm_name", "区分名", _said("name"), width=12),
-    Column("limit", "限值", lambda row: row.drafted.limit, _NUMBER, "limit", 10),
-    Column("deadband", "回差", _defined("deadband"), _NUMBER, "deadband", 10),
-    Column("on_delay", "报警延时", _defined("on_delay"), _DURATION, "on_delay", 10),
-    Column("off_delay", "恢复延时", _defined("off_delay"), _DURATION, "off_delay", 10),
-    Column("priority", "优先级", _defined("priority"), _PRIORITY, "priority", 10),
-    Column("grade", "后果等级", lambda row: row.drafted.part.consequence.grade, _TEXT, "consequence.grade", 12),
-    Column("consequence", "后果", lambda row: row.drafted.part.consequence.text, _TEXT, "consequence.text", 30),
-    Column("cause", "原因", _said("cause"), _TEXT, "cause", 30),
-    Column("action", "操作员动作", _said("action"), _TEXT, "action", 30),
-    Column("time_to_act", "可用时间", _said("time_to_act"), _DURATION, "time_to_act", 10),
-    Column("group", "报警组", _said("group"), _TEXT, "group", 12),
-    Column("latched", "锁存", _said("latched"), _FLAG, "latched", 8),
-    Column("enabled", "启用", _said("enabled"), _FLAG, "enabled", 8),
-    Column("operator_position", "操作岗位", _said("operator_position"), _TEXT, "operator_position", 14),
-    Column("enable", "使能条件", _said("enable"), _TEXT, "enable", 24),
-    Column("expression", "表达式", _said("expression"), _TEXT, "expression", 24),
-    Column("source", "依据", _said("source"), _TEXT, "source", 24),
+    Column("limit", "限值", lambda row: row.drafted.limit, NUMBER, "limit", 10),
+    Column("deadband", "回差", _defined("deadband"), NUMBER, "deadband", 10),
+    Column("on_delay", "报警延时", _defined("on_delay"), DURATION, "on_delay", 10),
+    Column("off_delay", "恢复延时", _defined("off_delay"), DURATION, "off_delay", 10),
+    Column("priority", "优先级", _defined("priority"), PRIORITY, "priority", 10),
+    Column("grade", "后果等级", lambda row: row.drafted.part.consequence.grade, TEXT, "consequence.grade", 12),
+    Column("consequence", "后果", lambda row: row.drafted.part.consequence.text, TEXT, "consequence.text", 30),
+    Column("cause", "原因", _said("cause"), TEXT, "cause", 30),
+    Column("action", "操作员动作", _said("action"), TEXT, "action", 30),
+    Column("time_to_act", "可用时间", _said("time_to_act"), DURATION, "time_to_act", 10),
+    Column("group", "报警组", _said("group"), TEXT, "group", 12),
+    Column("latched", "锁存", _said("latched"), FLAG, "latched", 8),
+    Column("enabled", "启用", _said("enabled"), FLAG, "enabled", 8),
+    Column("operator_position", "操作岗位", _said("operator_position"), TEXT, "operator_position", 14),
+    Column("enable", "使能条件", _said("enable"), TEXT, "enable", 24),
+    Column("expression", "表达式", _said("expression"), TEXT, "expression", 24),
+    Column("source", "依据", _said("source"), TEXT, "source", 24),
 )
 
 # --- out ------------------------------------------------------------------------------------------------------------
@@ -351,7 +243,7 @@ def import_points(document: SiteDocument, file: Path, *, remove_missing: bool = 
     edits: list[Edit] = []
     seen: set[str] = set()
     for row in _rows(file, POINT_COLUMNS, problems):
-        path = _text(row.value("path")) or ""
+        path = text_of(row.value("path")) or ""
         unit_path, _, identity = path.rpartition("/")
         if path in seen:
             problems.append(f"{_at(row, 'path')}: {path} stands twice")
@@ -401,7 +293,7 @@ def _pair(row: _Row, pair: str, problems: list[str], placed: PlacedPoint | None 
     if low is None or high is None:
         problems.append(f"{_at(row, columns[0].key)}: low and high end belong together")
         return None
-    return [_plain_number(low), _plain_number(high)]
+    return [plain_number(low), plain_number(high)]
 
 
 def _new_point(row: _Row, problems: list[str]) -> dict[str, Any]:
@@ -434,7 +326,7 @@ def import_alarms(document: SiteDocument, file: Path) -> tuple[Edit, ...]:
     problems: list[str] = []
     edits: list[Edit] = []
     for row in _rows(file, ALARM_COLUMNS, problems):
-        path, kind, name = (_text(row.value(key)) or "" for key in ("path", "kind", "alarm_name"))
+        path, kind, name = (text_of(row.value(key)) or "" for key in ("path", "kind", "alarm_name"))
         alarm = f"{kind}.{name}" if name else kind
         if path not in points:
             problems.append(f"{_at(row, 'path')}: there is no point {path}")
@@ -498,7 +390,7 @@ def _rows(file: Path, columns: tuple[Column, ...], problems: list[str]) -> Itera
     keys: dict[int, str] = {}
     known = {column.key for column in columns}
     for cell in sheet[1]:
-        key = (_text(cell.value) or "").split("\n")[-1].strip()
+        key = (text_of(cell.value) or "").split("\n")[-1].strip()
         if key in known:
             keys[cell.column] = key
         elif key:
