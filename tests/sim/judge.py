@@ -22,6 +22,7 @@ def plant() -> Plant:
 
 
 parsed = cache(parse)
+SIDES = {"HH": 1.0, "H": 1.0, "L": -1.0, "LL": -1.0}
 
 
 class Judge:
@@ -32,20 +33,26 @@ class Judge:
         index = {point.path: point.index for point in park.points}
         self.rows = {point.number: index[point.path] for point in plant().points}
         self._since: dict[str, float] = {}
+        alarms = [alarm for alarm in plant().alarms if alarm.kind not in ("stale", "bad-quality")]
+        self._limits = [alarm for alarm in alarms if alarm.kind in SIDES]
+        self._others = [alarm for alarm in alarms if alarm.kind not in SIDES]
+        self._limit_rows = np.array([self.rows[alarm.point] for alarm in self._limits])
+        self._bounds = np.array([alarm.limit for alarm in self._limits])
+        self._sides = np.array([SIDES[alarm.kind] for alarm in self._limits])
         self._before = park.values.copy()
         self.raised: dict[str, tuple[float, int, str]] = {}
 
     def look(self) -> set[str]:
         """Return the ids of the alarms in alarm now."""
-        active = set()
-        for alarm in plant().alarms:
-            if alarm.kind in ("stale", "bad-quality") or not self._holds(alarm):
-                self._since.pop(alarm.id, None)
-                continue
-            since = self._since.setdefault(alarm.id, self.park.time)
-            if self.park.time - since >= alarm.on_delay / 1e6:
-                active.add(alarm.id)
-                self.raised.setdefault(alarm.id, (self.park.time, alarm.priority, alarm.kind))
+        beyond = self._sides * (self.park.values[self._limit_rows] - self._bounds) > 0
+        holding = [self._limits[row] for row in np.flatnonzero(beyond)] + [a for a in self._others if self._holds(a)]
+        holding = [alarm for alarm in holding if not alarm.enable or self._true(alarm.enable)]
+        now = self.park.time
+        self._since = {alarm.id: self._since.get(alarm.id, now) for alarm in holding}
+        active = {alarm.id for alarm in holding if now - self._since[alarm.id] >= alarm.on_delay / 1e6}
+        for alarm in holding:
+            if alarm.id in active:
+                self.raised.setdefault(alarm.id, (now, alarm.priority, alarm.kind))
         self._before = self.park.values.copy()
         return active
 
@@ -57,14 +64,8 @@ class Judge:
     def _holds(self, alarm: AlarmDefinition) -> bool:
         values, row = self.park.values, self.rows[alarm.point]
         value, limit = values[row], alarm.limit or 0.0
-        if alarm.enable and not self._true(alarm.enable):
-            return False
         if alarm.kind == "expression":
             return self._true(alarm.expression)
-        if alarm.kind in ("HH", "H"):
-            return bool(value > limit)
-        if alarm.kind in ("LL", "L"):
-            return bool(value < limit)
         if alarm.kind == "rate":
             return bool(abs(value - self._before[row]) > limit)
         if alarm.kind == "deviation":
