@@ -36,6 +36,7 @@ from anlan.plant.model import Plant, encode_plant, revision_of
 from anlan.settings import Settings
 from anlan.store.fabric.client import Fabric
 from anlan.store.fabric.log import LogWriter
+from anlan.store.historian.query import check
 from anlan.store.historian.requests import ExportQuery, JournalPage, JournalQuery, SeriesKind, SeriesQuery
 from anlan.store.records.base import Records, open_engine
 from anlan.web import service
@@ -259,10 +260,12 @@ class WebNode:
         yield batch.encode(samples, BatchHeader("test", 1_000_000))
 
     async def _series(self, query: SeriesQuery, actor: Actor) -> AsyncIterator[bytes]:
+        check(query)
         self.answers.asked.append(("series", query, actor))
         yield series_answer(query, self.answers.rows)
 
     async def _export(self, query: ExportQuery, actor: Actor) -> AsyncIterator[bytes]:
+        check(query.series)
         self.answers.asked.append(("export", query, actor))
         if query.series.end == 666:
             raise InvalidInputError("more rows than asked for", where="limit")

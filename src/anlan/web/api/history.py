@@ -14,6 +14,7 @@ from anlan.core.errors import InvalidInputError
 from anlan.core.events import Event, EventType
 from anlan.core.time import duration_us, from_iso, to_iso
 from anlan.plant.model import Point
+from anlan.store.historian.query import MAX_ROWS
 from anlan.store.historian.requests import (
     ExportFormat,
     ExportQuery,
@@ -33,7 +34,7 @@ ARROW = "application/vnd.apache.arrow.stream"
 CSV = "text/csv"
 PARQUET = "application/vnd.apache.parquet"
 _MOST_JSON = 500_000
-_MOST_EXPORT = 200_000_000
+_MOST_EXPORT = MAX_ROWS
 _EXPORT_TIMEOUT_S = 120.0
 
 Moment = Annotated[str, Query(max_length=40, description="µs UTC, or ISO 8601 (without offset: the site's zone)")]
