@@ -115,7 +115,7 @@ class WebNode:
         self.settings = settings
         self.console = console
         self.plant = plant or make_plant()
-        self.url = f"http://127.0.0.1:{settings.web_port}"
+        self.url = f"{'https' if settings.tls_certificate else 'http'}://127.0.0.1:{settings.web_port}"
         self.answers = Answers()
         self.tokens: dict[str, str] = {}
         self.health = Health("web", started=now_us())
