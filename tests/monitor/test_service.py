@@ -20,6 +20,7 @@ from anlan.core.errors import InvalidInputError
 from anlan.core.events import Event, decode_event
 from anlan.core.health import Health
 from anlan.core.time import SECOND, now_us
+from anlan.monitor import snapshots
 from anlan.monitor.engine import Engine
 from anlan.monitor.model import (
     ActResult,
@@ -31,7 +32,7 @@ from anlan.monitor.model import (
     Status,
 )
 from anlan.monitor.performance import Performance
-from anlan.monitor.service import EMPTY_PLANT, run
+from anlan.monitor.service import EMPTY_PLANT, AlarmService, run
 from anlan.plant.model import AlarmDefinition, Plant, Point, SiteInfo, decode_plant, encode_plant, revision_of
 from anlan.settings import Settings
 from anlan.store.fabric.client import EVENTS, Fabric
@@ -328,3 +329,64 @@ async def test_an_unreadable_record_is_skipped_and_the_rest_goes_on(
         await running.sample(1, 25.0)
         assert {row.alarm for row in (await running.alarms()).rows} >= {"e/a/u/p1.HH"}
         assert running.health.counters["undecodable"] == 2
+
+
+async def test_a_snapshot_never_holds_a_record_whose_events_are_still_being_published(
+    settings: Settings, fabric_process: FabricProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with await Fabric.connect(settings, "runtime") as fabric:
+        await fabric.ensure_streams()
+        await put_in_force(fabric, busy_plant())
+        service = AlarmService(fabric, Health("alarms"), asyncio.Event())
+        await service.start()
+        now = now_us()
+        batch = SampleBatch(
+            np.array([1, 2], np.int32), np.array([now, now]), np.array([25.0, 25.0]), np.zeros(2, np.uint8)
+        )
+        writer = LogWriter(fabric)
+        await writer.append(log.SAMPLES, encode(batch, BatchHeader("gw", now)), "s1")
+        config, samples = await read_all(fabric, "LOG")
+        await service.step(config)
+        publish = service.publisher.publish
+        half_way, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slowly(events: list[Event]) -> None:
+            await publish(events[:1])
+            half_way.set()
+            await go_on.wait()
+            await publish(events[1:])
+
+        monkeypatch.setattr(service.publisher, "publish", slowly)
+        stepping = asyncio.ensure_future(service.step(samples))
+        await half_way.wait()
+        storing = asyncio.ensure_future(service.store())
+        await asyncio.sleep(0.3)
+        assert not storing.done()
+        go_on.set()
+        await stepping
+        await storing
+        stored = snapshots.load(service.directory)
+        assert stored is not None
+        assert stored.sequence == samples.sequence
+        assert stored.events == len(await read_all(fabric, EVENTS)) == 2
+
+
+async def test_it_starts_anew_from_its_snapshot_and_from_a_broken_one(
+    settings: Settings, fabric_process: FabricProcess
+) -> None:
+    async with Running(settings) as running:
+        await running.sample(1, 25.0)
+    path = settings.directory("alarms") / snapshots.NAME
+    assert path.exists()
+    for document in (path.read_bytes(), b"\x00broken", None):
+        if document is None:
+            path.unlink()
+        else:
+            path.write_bytes(document)
+        async with Running(settings) as running:
+            standing = {row.alarm for row in (await running.alarms()).rows}
+            assert "e/a/u/p1.HH" in standing
+            events = [decode_event(m.data) for m in await read_all(running.fabric, EVENTS)]
+        assert len({event.id for event in events}) == len(events)
+        raised = [e for e in events if e.subject == "e/a/u/p1.HH" and e.data["arrow"] == "raise"]
+        assert len(raised) == 1

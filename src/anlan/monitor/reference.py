@@ -6,6 +6,7 @@ code, no quiet bands and no timers.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from anlan.core.quality import Quality
 from anlan.monitor.compiled import CONNECTOR_KIND, Compiled
 from anlan.monitor.layout import LONGEST_TICK
 from anlan.monitor.machine import ARROWS, HOLDS, STATES, Arrow, GuardIndex, Hold
-from anlan.plant.model import AlarmDefinition
+from anlan.plant.model import AlarmDefinition, Point
 
 _ACTIVE = (AlarmState.UNACKNOWLEDGED, AlarmState.ACKNOWLEDGED)
 _LATCHED = (AlarmState.LATCHED_UNACKNOWLEDGED, AlarmState.LATCHED_ACKNOWLEDGED)
@@ -178,6 +179,11 @@ class Reference:
                 if other in by_id and by_id[other] is not alarm:
                     alarm.by.append(by_id[other])
                     by_id[other].over.append(alarm)
+        self._looking: dict[int, list[tuple[_Alarm, bool, bool]]] = {number: [] for number in self.points}
+        for alarm, point in itertools.product(self.alarms, compiled.points):
+            looks, enables = self._roles(alarm, point)
+            if looks or enables:
+                self._looking[point.number].append((alarm, looks, enables))
         self.observed = 0
         self.last_tick: int | None = None
         self.out: list[Transition] = []
@@ -235,8 +241,7 @@ class Reference:
 
     def _evaluate(self, number: int, time: int, received: int, aged: bool) -> None:
         point = self.points[number]
-        for alarm in self.alarms:
-            looks, enables = self._roles(alarm, number)
+        for alarm, looks, enables in self._looking[number]:
             enabled = alarm.enabled() if enables else None
             if enabled is False:
                 self._hold(alarm, Hold.ENABLE, time, quiet=False)
@@ -254,9 +259,9 @@ class Reference:
                 self._free(alarm, Hold.ENABLE, time, quiet=False)
         self._settle()
 
-    def _roles(self, alarm: _Alarm, number: int) -> tuple[bool, bool]:
-        definition = alarm.definition
-        path = next(point.path for point in self.compiled.points if point.number == number)
+    @staticmethod
+    def _roles(alarm: _Alarm, point: Point) -> tuple[bool, bool]:
+        definition, number, path = alarm.definition, point.number, point.path
         if definition.kind == "vote":
             looks = number in definition.inputs
         elif definition.kind == "expression":

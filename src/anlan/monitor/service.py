@@ -55,6 +55,7 @@ STEP_MESSAGES = 8
 TICK_S = 0.1
 SNAPSHOT_S = 1.0
 LIVE_S = 1.0
+STOP_S = 5.0
 BEHIND_US = 2_000_000
 ACT_TIMEOUT_S = 8.0
 LIVE_ROWS = 100_000
@@ -85,6 +86,7 @@ class AlarmService:
     provisional: Provisional = field(default_factory=Provisional)
     waiting: dict[str, asyncio.Future[str]] = field(default_factory=dict)
     history: History = field(default_factory=History)
+    whole: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     # --- start --------------------------------------------------------------------------------------------------
 
@@ -154,15 +156,20 @@ class AlarmService:
         """Feed the engine with the log until told to stop."""
         async for messages in self.reader.batches(STEP_MESSAGES, wait=0.2):
             for message in messages:
-                events = await self._take(message)
-                if events:
-                    await self.publisher.publish(events)
+                await self.step(message)
             self.publisher.check()
             if self.reader.lost:
                 self.health.problems["lost"] = f"{self.reader.lost} records of the log were gone before they were read"
             if self.stop.is_set():
                 return
             await asyncio.sleep(0)
+
+    async def step(self, message: LogMessage) -> None:
+        """Evaluate one record and publish its events; no snapshot may see the one without the other."""
+        async with self.whole:
+            events = await self._take(message)
+            if events:
+                await self.publisher.publish(events)
 
     async def _take(self, message: LogMessage) -> list[Event]:
         if message.subject == log.SAMPLES and self.provisional.under_way:
@@ -240,8 +247,10 @@ class AlarmService:
 
     async def store(self) -> None:
         """Store the state of this moment."""
-        snapshot = self.engine.snapshot()
-        snapshot.events = await self.publisher.settled(self.publisher.barrier())
+        async with self.whole:
+            snapshot = self.engine.snapshot()
+            token = self.publisher.barrier()
+        snapshot.events = await self.publisher.settled(token)
         try:
             await asyncio.to_thread(snapshots.save, self.directory, snapshot)
         except OSError as error:
@@ -406,15 +415,17 @@ async def run(fabric: Fabric, health: Health, stop: asyncio.Event) -> None:
     ]
     tasks = [asyncio.ensure_future(job) for job in jobs]
     following = asyncio.ensure_future(service.follow_log())
+    stopping = asyncio.ensure_future(stop.wait())
     try:
-        done, _ = await asyncio.wait({following, *tasks}, return_when=asyncio.FIRST_EXCEPTION)
+        done, _ = await asyncio.wait({following, stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
-        await following
+        # The record under way must be whole, events and all, before the last state is stored.
+        await asyncio.wait_for(asyncio.shield(following), STOP_S)
+        await service.publisher.drain()
+        await service.store()
     finally:
         health.ready = False
-        for task in (*tasks, following):
+        for task in (*tasks, following, stopping):
             task.cancel()
-        await asyncio.gather(*tasks, following, return_exceptions=True)
-    await service.publisher.drain()
-    await service.store()
+        await asyncio.gather(*tasks, following, stopping, return_exceptions=True)
