@@ -37,10 +37,7 @@ from anlan.plant.site_file import load
 from anlan.settings import Settings
 from anlan.store.records.base import Base, Records, open_engine, upgrade
 from tests.plant.registers.conftest import ANN, BOB, OPAL, OTTO, SITE, SUE
-from tests.web.conftest import postgres
-from tests.web.postgres import Postgres
-
-__all__ = ["postgres"]  # the fixture
+from tests.web.postgres import Postgres, binaries
 
 MINE = {row.__tablename__ for row in (plant_tables.PointRow, tables.ShiftRow, tables.EntryRow, tables.BypassRow)}
 MINE |= {row.__tablename__ for row in (tables.ChangeRow, tables.RevisionRow, tables.RegisterOutboxRow)}
@@ -51,6 +48,17 @@ class Book:
     plant: Plant | None
     revision: str
     path: Path
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    programs = binaries()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed (Debian package postgresql)")
+    server = Postgres(programs)
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
