@@ -301,13 +301,16 @@ def _known(view: View, wanted: Any) -> list[dict[str, Any]]:
     rows = []
     for item in list(wanted)[:2000]:
         alarm, instance = str(item.get("alarm", "")), str(item.get("instance", ""))
-        definition = view.context.plant.alarms.get(alarm)
-        path = view.context.plant.path_of_alarm(alarm)
-        if definition is None or not view.actor.sees(path):
+        definition, standing = view.context.plant.alarms.get(alarm), view.hub.book.rows.get(alarm)
+        path = standing.path if standing is not None else view.context.plant.path_of_alarm(alarm)
+        if (definition is None and standing is None) or not view.actor.sees(path):
             continue
+        kind, priority = (
+            (definition.kind, definition.priority) if definition is not None else (standing.kind, standing.priority)  # type: ignore[union-attr]  # one of the two is there
+        )
         point = view.context.plant.by_path.get(path)
-        name = f"{view.named(point) if point is not None else path} {view.t(f'kind.{definition.kind}')}"
-        rows.append({"alarm": alarm, "instance": instance, "priority": definition.priority, "path": path, "name": name})
+        name = f"{view.named(point if point is not None else standing or definition)} {view.t(f'kind.{kind}')}"
+        rows.append({"alarm": alarm, "instance": instance, "priority": priority, "path": path, "name": name})
     return rows
 
 

@@ -221,6 +221,10 @@ def _name(view: View, alarm: str) -> dict[str, Any]:
     plant = view.context.plant
     path = plant.path_of_alarm(alarm)
     definition, point = plant.alarms.get(alarm), plant.by_path.get(path)
+    if definition is None and alarm.endswith(".connector"):
+        spec = next((spec for spec in plant.require().connectors if path == f"connectors/{spec.id}"), None)
+        title = f"{spec.name or spec.id} {view.t('kind.connector')}" if spec is not None else alarm
+        return {"alarm": alarm, "path": path, "title": title, "priority": 0}
     kind = view.t(f"kind.{definition.kind}") if definition is not None else ""
     name = view.named(point) if point is not None else path
     return {

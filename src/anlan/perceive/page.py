@@ -81,7 +81,7 @@ class _Sources:
             "future": status.future,
             "unmapped": status.unmapped,
             "dead": status.dead,
-            "offset": f"{status.clock_offset_us / 1000:+.0f} ms" if status.clock_offset_us else "0 ms",
+            "offset": f"{round(status.clock_offset_us / 1000):+d} ms",
             "last": status.last_seen,
         }
 

@@ -47,7 +47,7 @@ class AlarmBook:
 
 
 def count(rows: Iterable[Standing], aside: dict[str, Sequence[Standing]] | None) -> Counts:
-    """Return the counts of standing alarms.
+    """Return the counts of standing alarms; one that a more urgent limit of its point covers is not counted again.
 
     Args:
         rows: standing alarms one set of places sees.
@@ -56,6 +56,8 @@ def count(rows: Iterable[Standing], aside: dict[str, Sequence[Standing]] | None)
     active, unack = [0] * 4, [0] * 4
     standing = oldest = 0
     for row in rows:
+        if row.covered:
+            continue
         place = min(4, max(1, row.priority)) - 1
         standing += 1
         if row.active:

@@ -149,10 +149,10 @@ async def _bypasses(view: View, tools: Any) -> None:
 def _switch(view: View, tab: str, only: bool, key: str) -> None:
     few, every = html.escape(view.t(key)), html.escape(view.t("register.all"))
     raw(
-        f'<a class="{"on" if only else ""}" href="/registers?tab={tab}">{few}</a>'
-        f'<a class="{"" if only else "on"}" href="/registers?tab={tab}&all=1">{every}</a>',
-        classes="tabs",
-    ).style("height:28px;margin-right:8px")
+        f'<a class="mini {"on" if only else ""}" href="/registers?tab={tab}">{few}</a>'
+        f'<a class="mini {"" if only else "on"}" href="/registers?tab={tab}&all=1">{every}</a>',
+        classes="bar",
+    ).style("margin-right:8px;gap:4px")
 
 
 def _bypass_row(view: View, bypass: Bypass) -> dict[str, Any]:

@@ -161,11 +161,12 @@ class _Shift:
                 for thing in things
                 if self.view.actor.sees(thing.path)
             }
-        area = ui.textarea(t("shift.text")).props("outlined dense autogrow").style("width:100%")
-        place = ui.select(places, label=t("shift.place"), value="", with_input=True).props(
-            "outlined dense options-dense"
-        )
-        item = ui.checkbox(t("shift.open_item")).props("dense").style("margin:6px 0")
+        with ui.element("div").classes("stack"):
+            area = ui.textarea(t("shift.text")).props("outlined dense autogrow").style("width:100%")
+            place = ui.select(places, label=t("shift.place"), value="", with_input=True)
+            place.props("outlined dense options-dense")
+            item = ui.checkbox(t("shift.open_item")).props("dense")
+            foot = ui.element("div").classes("bar")
 
         async def save() -> None:
             words = str(area.value or "").strip()
@@ -177,7 +178,8 @@ class _Shift:
             say(t("shift.saved"))
             await self._refresh()
 
-        button(t("act.save"), self.view.guarded(save), main=True, off=self.off)
+        with foot:
+            button(t("act.save"), self.view.guarded(save), main=True, off=self.off)
 
     def _close_item(self, message: dict[str, Any]) -> None:
         t = self.view.t

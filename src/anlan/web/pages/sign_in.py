@@ -53,7 +53,7 @@ def sign_in_page(context: WebContext, language: str, chosen: str) -> HTMLRespons
         name = extra.get("oidc_name", t("sign.oidc"))
         oidc = f'<a class="btn" id="oidc" href="/oidc/start">{html.escape(name)}</a>'
     body = (
-        f'<form id="form" autocomplete="on"><h1>{html.escape(t("app.name"))}</h1>'
+        f'<form id="form" autocomplete="on"><h1><img src="/static/favicon.svg" alt="">{html.escape(t("app.name"))}</h1>'
         f'<div class="site">{html.escape(site or t("app.subtitle"))}</div><div class="err" id="err" role="alert"></div>'
         + _field("login", t("sign.login"), more='autocomplete="username" autofocus required')
         + _field("password", t("sign.password"), "password", 'autocomplete="current-password" required')

@@ -82,10 +82,16 @@
     for (let i = 0; i < 4; i++) if (left[i] !== right[i]) return left[i] - right[i];
     return a.alarm < b.alarm ? -1 : a.alarm > b.alarm ? 1 : 0;
   };
-  A.sorted = () => [...A.alarms.values()].sort(compare);
+  // What a more urgent limit of the same point covers is one situation with it: lists show it once, the point's page shows both.
+  A.sorted = (all) => [...A.alarms.values()].filter((row) => all || !row.covered).sort(compare);
   const stateText = (row) => T(`state.${row.state}`);
   const rowName = (row) => (zh ? row.name : row.name_en) || row.name || row.path.split("/").pop();
+  // A connector's alarm names itself; everything else is the point and the kind of alarm.
+  const rowTitle = (row, between) => (row.kind === "connector" ? rowName(row) : `${rowName(row)}${between || " "}${T(`kind.${row.kind}`)}`);
+  // A rate or deviation has a limit of another quantity than the value beside it.
+  const limitOf = (row, bare) => (row.limit == null ? "" : row.kind === "rate" ? `${fmt(row.limit)} ${row.unit}/s` : row.kind === "deviation" ? `Δ ${fmt(row.limit)}${bare ? "" : ` ${row.unit}`}` : bare ? fmt(row.limit) : `${fmt(row.limit)} ${row.unit}`);
   const unitName = (path) => {
+    if (path.startsWith("connectors/")) return T("nav.connectors");
     const place = A.plant && A.plant.unitByPath.get(path.split("/").slice(0, 3).join("/"));
     return place ? named(place) : path.split("/").slice(0, 3).pop();
   };
@@ -197,7 +203,7 @@
         top.className = "an-top an-live " + (first ? `on p${first.priority}` : "");
         if (!first) { put(top, `<span class="what clip">${esc(A.alarms.size ? T("head.all_acknowledged", { n: A.alarms.size }) : T("head.no_alarms"))}</span>`); return; }
         const value = valueOf(first.point), unacked = A.counts.unacknowledged;
-        put(top, `<span class="${first.priority === 1 ? "blink" : ""}">${shape(first.priority, 18, !first.active)}</span><span class="what"><div class="clip"><b>${esc(rowName(first))}</b> ${esc(T(`kind.${first.kind}`))} <span class="num">${fmt(value ? value.v : first.value)}${first.limit != null ? ` / ${fmt(first.limit)}` : ""}</span> ${esc(first.unit)}</div><div class="clip"><small>${esc(unitName(first.path))} · ${esc(stateText(first))} · <span class="num">${moment(first.raised)}</span>${unacked > 1 ? " · " + esc(T("head.more", { n: unacked - 1 })) : ""}</small></div></span>` +
+        put(top, `<span class="${first.priority === 1 ? "blink" : ""}">${shape(first.priority, 18, !first.active)}</span><span class="what"><div class="clip"><b>${esc(rowTitle(first))}</b> ${first.point > 0 ? `<span class="num">${pointValue(pointOf(first.point), value || { v: first.value })}</span> ${esc(first.unit)}` : ""}${first.limit != null ? ` <span class="low">${esc(T("col.limit"))} <span class="num">${esc(limitOf(first))}</span></span>` : ""}</div><div class="clip"><small>${esc(unitName(first.path))} · ${esc(stateText(first))} · <span class="num">${moment(first.raised)}</span>${unacked > 1 ? " · " + esc(T("head.more", { n: unacked - 1 })) : ""}</small></div></span>` +
           `<a class="btn" href="/alarms?alarm=${encodeURIComponent(first.alarm)}">${esc(T("act.look"))}</a>` + ackButton(first));
       },
       tick() {
@@ -206,6 +212,9 @@
         const health = $("#an-health");
         if (health) {
           const problems = A.problems || [];
+          const waiting = A.counts ? A.counts.unacknowledged : 0, plain = document.title.replace(/^\(\d+\) /, "");
+          const title = waiting ? `(${waiting}) ${plain}` : plain;
+          if (document.title !== title) document.title = title;
           cls(document.body, "stale", problems.some((p) => /^problem\.(alarms_|fabric)/.test(p.key)));
           cls(health, "on", problems.length > 0);
           cls(health, "red", problems.some((p) => p.grave));
@@ -298,7 +307,7 @@
   }));
   const worstOf = (number) => {
     let worst = 0;
-    for (const row of A.alarms.values()) if (row.point === number && row.active && (!worst || row.priority < worst)) worst = row.priority;
+    for (const row of A.alarms.values()) if (row.point === number && row.active && !row.covered && (!worst || row.priority < worst)) worst = row.priority;
     return worst;
   };
 
@@ -369,24 +378,24 @@
     const wide = mode === "page";
     const live = (row) => valueOf(row.point);
     const columns = [
-      { colId: "priority", headerName: T("col.priority"), width: 92, valueGetter: (p) => p.data.priority, cellRenderer: (p) => `<span class="pri"><span class="${p.data.priority === 1 && !p.data.acknowledged ? "blink" : ""}">${shape(p.data.priority, 15, !p.data.active)}</span>${esc(prio(p.data.priority))}</span>` },
+      { colId: "priority", headerName: T("col.priority"), width: 92, valueGetter: (p) => `${p.data.priority}${p.data.active ? 0 : 1}${p.data.acknowledged ? 1 : 0}`, cellRenderer: (p) => `<span class="pri"><span class="${p.data.priority === 1 && !p.data.acknowledged ? "blink" : ""}">${shape(p.data.priority, 15, !p.data.active)}</span>${esc(prio(p.data.priority))}</span>` },
       { colId: "state", headerName: T("col.state"), width: zh ? 118 : 168, valueGetter: (p) => stateText(p.data) },
       { colId: "raised", headerName: T("col.raised"), width: 118, valueGetter: (p) => p.data.raised, cellRenderer: (p) => `<span class="num">${moment(p.data.raised)}</span>` },
       { colId: "tag", headerName: T("col.tag"), width: 128, valueGetter: (p) => pointOf(p.data.point)?.tag || p.data.path.split("/").pop(), tooltipValueGetter: (p) => p.data.path },
-      { colId: "name", headerName: T("col.name"), flex: 1.2, minWidth: 130, cellClass: "strong", valueGetter: (p) => `${rowName(p.data)} ${T(`kind.${p.data.kind}`)}`, tooltipValueGetter: (p) => p.value },
+      { colId: "name", headerName: T("col.name"), flex: 1.2, minWidth: 130, cellClass: "strong", valueGetter: (p) => rowTitle(p.data), tooltipValueGetter: (p) => p.value },
       { colId: "unit_name", headerName: T("col.unit_name"), flex: 1, minWidth: 100, valueGetter: (p) => unitName(p.data.path), tooltipValueGetter: (p) => p.value },
       { colId: "value", headerName: T("col.value"), width: 92, headerClass: "r", cellClass: (p) => "r" + (live(p.data) && badClass(live(p.data).q) ? " hatched" : ""), valueGetter: (p) => live(p.data)?.v ?? p.data.value, cellRenderer: (p) => pointValue(pointOf(p.data.point), live(p.data) || { v: p.data.value }) },
-      { colId: "limit", headerName: T("col.limit"), width: 80, headerClass: "r", cellClass: "r low", valueGetter: (p) => p.data.limit, cellRenderer: (p) => (p.data.limit == null ? "" : fmt(p.data.limit)) },
+      { colId: "limit", headerName: T("col.limit"), width: 80, headerClass: "r", cellClass: "r low", valueGetter: (p) => p.data.limit, cellRenderer: (p) => esc(limitOf(p.data, true)) },
       { colId: "eu", headerName: T("col.eu"), width: 68, cellClass: "low", valueGetter: (p) => p.data.unit },
     ];
     if (innerWidth < 1500) { // one cell for value, limit and unit; narrower words
       const at = columns.findIndex((c) => c.colId === "value");
-      columns.splice(at, 3, { ...columns[at], headerName: `${T("col.value")} / ${T("col.limit")}`, width: 150, cellRenderer: (p) => `${pointValue(pointOf(p.data.point), live(p.data) || { v: p.data.value })} <span class="low">${p.data.limit == null ? "" : "/ " + fmt(p.data.limit)} ${esc(p.data.unit)}</span>` });
+      columns.splice(at, 3, { ...columns[at], headerName: `${T("col.value")} / ${T("col.limit")}`, width: 150, cellRenderer: (p) => `${pointValue(pointOf(p.data.point), live(p.data) || { v: p.data.value })} <span class="low">${p.data.kind === "rate" || p.data.kind === "deviation" ? esc(p.data.unit) : `${p.data.limit == null ? "" : "/ " + fmt(p.data.limit)} ${esc(p.data.unit)}`}</span>` });
       for (const c of columns) c.width = { priority: zh ? 84 : 90, state: zh ? 104 : 122, raised: 86, tag: 92, value: 142, act: 66 }[c.colId] ?? c.width;
       for (const c of columns) if (c.flex) c.minWidth = 84;
     }
     if (wide && innerWidth >= 1500) columns.push({ colId: "age", headerName: T("col.age"), width: 84, headerClass: "r", cellClass: "r", valueGetter: (p) => -p.data.raised, cellRenderer: (p) => span(A.now() - p.data.raised) });
-    columns.push({ colId: "act", headerName: T("col.act"), width: 78, sortable: false, valueGetter: (p) => p.data.acknowledged, cellRenderer: (p) => (p.data.acknowledged ? `<span class="low clip" title="${esc(p.data.who)} ${esc(p.data.comment)}">${esc(p.data.who || T("col.acknowledged"))}</span>` : ackButton(p.data).replace("btn main", "mini").replace(`>${esc(T("act.acknowledge"))}<`, `>${esc(T("act.ack"))}<`)) });
+    columns.push({ colId: "act", headerName: T("col.act"), width: 78, sortable: false, valueGetter: (p) => `${p.data.acknowledged} ${p.data.who} ${p.data.comment}`, cellRenderer: (p) => (p.data.acknowledged ? `<span class="low clip" title="${esc(p.data.who)} ${esc(p.data.comment)}">${esc(p.data.who || T("col.acknowledged"))}</span>` : ackButton(p.data).replace("btn main", "mini").replace(`>${esc(T("act.acknowledge"))}<`, `>${esc(T("act.ack"))}<`)) });
     return columns;
   };
   const rowClass = { act: (p) => p.data.active, ret: (p) => !p.data.active, unack: (p) => !p.data.acknowledged };
@@ -478,7 +487,7 @@
   A.quick = (id, text) => document.querySelector(`[data-key="${id}"]`)?._grid?.setGridOption("quickFilterText", text);
   A.csv = (id, name) => document.querySelector(`[data-key="${id}"]`)?._grid?.exportDataAsCsv({ fileName: name });
 
-  Object.assign(A, { T, trouble, $, $$, esc, css, el, put, cls, named, get, send, fmt, hm, hms, time, day, moment, span, shape, prio, badClass, qualityText, compare, stateText, rowName, unitName, pointOf, valueOf, pointValue, loadCharts, palette, paint, font, watchSize, limitLines, limitColor, worstOf, spark, ackButton, icon, bytes, boot, zh, FORMATS, loadGrid });
+  Object.assign(A, { T, trouble, $, $$, esc, css, el, put, cls, named, get, send, fmt, hm, hms, time, day, moment, span, shape, prio, badClass, qualityText, compare, stateText, rowName, rowTitle, limitOf, unitName, pointOf, valueOf, pointValue, loadCharts, palette, paint, font, watchSize, limitLines, limitColor, worstOf, spark, ackButton, icon, bytes, boot, zh, FORMATS, loadGrid });
 
   /* ---- starting components as they enter the page ------------------------------------------------------------- */
   A.components = { alarms: alarmGrid, grid: plainGrid, chart: staticChart, time: (node) => put(node, moment(+node.dataset.us)) };

@@ -30,60 +30,76 @@
     if (!map.zones.length) { canvas.remove(); node.append(A.el("div", { class: "empty" }, `<b>${esc(T("map.none"))}</b><span>${esc(T("map.none_hint"))}</span>`)); return; }
     const context = canvas.getContext("2d");
     const dots = plant.points.filter((p) => p.xy).map((p) => ({ number: p.number, x: p.xy[0], y: p.xy[1], p }));
-    const unitZones = map.zones.filter((z) => plant.unitByPath.has(z.path) && z.rings.length);
+    // Units and areas are outlined in their worst alarm; an enterprise's outline would always be lit.
+    const isArea = (path) => path.split("/").length === 2 && plant.placeByPath.has(path);
+    const unitZones = map.zones.filter((z) => z.rings.length && (plant.unitByPath.has(z.path) || isArea(z.path)));
+    const areas = new Set(unitZones.filter((z) => isArea(z.path)).map((z) => z.path));
+    const nested = (zone) => areas.has(zone.path.split("/").slice(0, -1).join("/"));
+    const nameOf = (path) => named(plant.unitByPath.get(path) || plant.placeByPath.get(path)) || path.split("/").pop();
     let scale = 1, ox = 0, oy = 0, colors = {}, dirty = true, hover = null, focus = -1, blinkOn = true, worst = new Map(), dotState = new Map(), userMoved = false;
     const X = (x) => ox + x * scale, Y = (y) => oy - y * scale;
     const [x0, y0, x1, y1] = map.bounds;
     function fit() {
-      const w = node.clientWidth, h = node.clientHeight, pad = 16, bottom = 44;
-      scale = Math.min((w - 2 * pad) / (x1 - x0 || 1), (h - pad - bottom) / (y1 - y0 || 1));
-      ox = (w - (x1 - x0) * scale) / 2 - x0 * scale; oy = pad + ((h - pad - bottom) - (y1 - y0) * scale) / 2 + y1 * scale;
+      const w = node.clientWidth, h = node.clientHeight, pad = 16, top = plant.wind ? 46 : 22, bottom = 44;
+      scale = Math.min((w - 2 * pad) / (x1 - x0 || 1), (h - top - bottom) / (y1 - y0 || 1));
+      ox = (w - (x1 - x0) * scale) / 2 - x0 * scale; oy = top + ((h - top - bottom) - (y1 - y0) * scale) / 2 + y1 * scale;
       userMoved = false; draw();
     }
-    const readColors = () => { for (const name of ["map-bg", "map-unit", "map-unit-line", "map-dot", "map-water", "map-road", "low", "text", "high", "line", "panel", "p1", "p2", "p3", "p4", "p1-tint", "p2-tint", "p3-tint", "p4-tint", "accent", "soft", "hatch"]) colors[name] = css(name); };
+    const readColors = () => { for (const name of ["map-bg", "map-unit", "map-unit-line", "map-solid", "map-dot", "map-water", "map-road", "low", "text", "high", "line", "panel", "p1", "p2", "p3", "p4", "p1-tint", "p2-tint", "p3-tint", "p4-tint", "accent", "soft", "hatch"]) colors[name] = css(name); };
     function state() {
       worst = new Map(); dotState = new Map();
-      for (const row of A.alarms.values()) {
-        const unit = row.path.split("/").slice(0, 3).join("/");
-        const score = (row.active ? 0 : 10) + row.priority;
-        const seen = worst.get(unit);
-        if (!seen || score < seen.score) worst.set(unit, { score, priority: row.priority, active: row.active, n: (seen?.n || 0) + 1, unack: seen?.unack || !row.acknowledged });
-        else { seen.n++; seen.unack ||= !row.acknowledged; }
+      for (const row of A.sorted()) {
+        const score = (row.active ? 0 : 10) + row.priority, parts = row.path.split("/");
+        for (const depth of [2, 3]) {
+          if (parts.length < depth) continue;
+          const place = parts.slice(0, depth).join("/"), seen = worst.get(place);
+          if (!seen || score < seen.score) worst.set(place, { score, priority: row.priority, active: row.active, n: (seen?.n || 0) + 1 });
+          else seen.n++;
+        }
         const dot = dotState.get(row.point);
         if (!dot || score < dot.score) dotState.set(row.point, { score, priority: row.priority, active: row.active, unack: !row.acknowledged });
       }
     }
     const trace = (rings) => { context.beginPath(); for (const ring of rings) { ring.forEach(([x, y], i) => (i ? context.lineTo(X(x), Y(y)) : context.moveTo(X(x), Y(y)))); context.closePath(); } };
+    const STRUCTURES = /^(building|structure|control|dike|rack|pond|yard)$/;
+    const placed = new Set(unitZones), structures = map.zones.filter((z) => !placed.has(z) && STRUCTURES.test(z.kind) && z.rings.length);
+    const ground = map.zones.filter((z) => !placed.has(z) && !structures.includes(z));
+    function drawGround(zone) {
+      if (zone.line) {
+        context.beginPath(); zone.line.forEach(([x, y], i) => (i ? context.lineTo(X(x), Y(y)) : context.moveTo(X(x), Y(y))));
+        context.lineWidth = zone.kind === "road" ? Math.max(3, 9 * scale) : 1.5; context.strokeStyle = zone.kind === "road" ? colors["map-road"] : zone.kind === "water" ? colors["map-water"] : colors["map-unit-line"]; context.setLineDash([]); context.stroke(); return;
+      }
+      trace(zone.rings);
+      if (zone.kind === "water" || zone.kind === "road") { context.fillStyle = colors[`map-${zone.kind}`]; context.fill(); return; }
+      context.setLineDash([5, 4]); context.lineWidth = 1; context.strokeStyle = colors["map-unit-line"]; context.stroke(); context.setLineDash([]);
+    }
+    function drawStructure(zone) {
+      trace(zone.rings);
+      if (/^(building|structure|control)$/.test(zone.kind)) { context.fillStyle = colors["map-solid"]; context.fill(); }
+      context.setLineDash(zone.kind === "dike" ? [3, 3] : []); context.lineWidth = 0.8; context.strokeStyle = colors["map-unit-line"]; context.stroke(); context.setLineDash([]);
+    }
+    function drawPlace(zone) {
+      const bad = worst.get(zone.path), inner = nested(zone), lit = bad && bad.active && bad.priority <= 2 && !areas.has(zone.path);
+      trace(zone.rings);
+      if (!inner || lit) { context.fillStyle = lit ? colors[`p${bad.priority}-tint`] : colors["map-unit"]; context.fill(); }
+      context.setLineDash(bad && !bad.active ? [4, 3] : []); context.lineWidth = bad ? (inner ? 1.5 : 2) : hover === zone ? 1.6 : inner ? 0.7 : 1; context.strokeStyle = bad ? colors[`p${bad.priority}`] : hover === zone ? colors.accent : colors["map-unit-line"]; context.stroke(); context.setLineDash([]);
+    }
     function drawZones() {
-      for (const zone of map.zones) {
-        const unit = plant.unitByPath.has(zone.path);
-        if (zone.line) {
-          context.beginPath(); zone.line.forEach(([x, y], i) => (i ? context.lineTo(X(x), Y(y)) : context.moveTo(X(x), Y(y))));
-          context.lineWidth = zone.kind === "road" ? Math.max(3, 9 * scale) : 1.5; context.strokeStyle = zone.kind === "road" ? colors["map-road"] : zone.kind === "water" ? colors["map-water"] : colors["map-unit-line"]; context.setLineDash([]); context.stroke(); continue;
-        }
-        trace(zone.rings);
-        if (unit) continue;
-        if (zone.kind === "water") { context.fillStyle = colors["map-water"]; context.fill(); continue; }
-        if (zone.kind === "road") { context.fillStyle = colors["map-road"]; context.fill(); continue; }
-        if (zone.kind === "building") { context.fillStyle = colors["map-unit"]; context.fill(); }
-        context.setLineDash(zone.kind === "building" ? [] : [5, 4]); context.lineWidth = 1; context.strokeStyle = colors["map-unit-line"]; context.stroke(); context.setLineDash([]);
-      }
-      for (const zone of unitZones) {
-        trace(zone.rings);
-        const bad = worst.get(zone.path);
-        context.fillStyle = bad && bad.active && bad.priority <= 2 ? colors[`p${bad.priority}-tint`] : colors["map-unit"]; context.fill();
-        context.setLineDash(bad && !bad.active ? [4, 3] : []); context.lineWidth = bad ? 2 : hover === zone ? 1.6 : 1; context.strokeStyle = bad ? colors[`p${bad.priority}`] : hover === zone ? colors.accent : colors["map-unit-line"]; context.stroke(); context.setLineDash([]);
-      }
+      ground.forEach(drawGround);
+      for (const zone of unitZones) if (!nested(zone)) drawPlace(zone);
+      structures.forEach(drawStructure);
+      for (const zone of unitZones) if (nested(zone)) drawPlace(zone);
     }
     function drawDots() {
-      const bigger = Math.min(1.6, Math.max(0.75, scale / (map.baseScale ||= scale)));
+      // 6 px at rest; smaller only where thousands share the picture.
+      const room = Math.sqrt(((x1 - x0) * (y1 - y0) * scale * scale) / Math.max(1, dots.length)), radius = Math.min(3, Math.max(1.3, room / 7));
       const abnormal = [];
       context.fillStyle = colors["map-dot"];
       context.beginPath();
       for (const dot of dots) {
         const s = dotState.get(dot.number), q = A.quality.get(dot.number);
         if (s || (q !== undefined && q >= 0x40)) { abnormal.push([dot, s, q]); continue; }
-        const x = X(dot.x), y = Y(dot.y), r = 2.6 * bigger;
+        const x = X(dot.x), y = Y(dot.y), r = radius;
         context.moveTo(x + r, y); context.arc(x, y, r, 0, 7);
       }
       context.fill();
@@ -101,22 +117,23 @@
     function drawLabels() {
       context.font = `12px ${css("sans")}`; context.textBaseline = "alphabetic";
       for (const zone of unitZones) {
-        const [bx0, , bx1, by1] = zone.box, width = (bx1 - bx0) * scale;
-        if (width < 34) continue;
-        const bad = worst.get(zone.path), x = X(bx0), y = Y(by1) - 4;
-        context.fillStyle = bad ? colors.high : colors.text;
-        let text = named(plant.unitByPath.get(zone.path)) || zone.name || zone.path.split("/").pop();
-        while (text.length > 3 && context.measureText(text).width > width - (bad ? 34 : 4)) text = text.slice(0, -2) + "…";
+        const [bx0, , bx1, by1] = zone.box, width = (bx1 - bx0) * scale, area = areas.has(zone.path);
+        if (width < (nested(zone) ? 70 : 34)) continue;
+        const bad = worst.get(zone.path), x = X(bx0) + (area ? 4 : 0), y = area ? Y(by1) + 14 : Y(by1) - 4;
+        let text = nameOf(zone.path);
+        while (text.length > 3 && context.measureText(text).width > width - (bad ? 40 : 8)) text = text.slice(0, -2) + "…";
+        if (area) { context.globalAlpha = 0.8; context.fillStyle = colors["map-unit"]; context.fillRect(x - 2, y - 12, context.measureText(text).width + 4, 15); context.globalAlpha = 1; }
+        context.fillStyle = bad ? colors.high : area && !bad ? colors.low : colors.text;
         context.fillText(text, x, y);
         if (bad) {
-          const right = X(bx1) - 7;
+          const right = X(bx1) - (area ? 11 : 7);
           context.beginPath(); SHAPES[bad.priority](context, right - 14, y - 4, 4.5);
           if (bad.active) { context.fillStyle = colors[`p${bad.priority}`]; context.fill(); } else { context.lineWidth = 1.3; context.strokeStyle = colors[`p${bad.priority}`]; context.stroke(); }
           context.fillStyle = colors.high; context.textAlign = "right"; context.fillText(String(bad.n), right + 6, y); context.textAlign = "left";
         }
       }
       context.fillStyle = colors.low; context.font = `11px ${css("sans")}`;
-      for (const zone of map.zones) if (!plant.unitByPath.has(zone.path) && zone.rings.length && plant.placeByPath.has(zone.path) && (zone.box[2] - zone.box[0]) * scale > 120) context.fillText(named(plant.placeByPath.get(zone.path)), X(zone.box[0]) + 5, Y(zone.box[1]) - 5);
+      for (const zone of map.zones) if (!plant.unitByPath.has(zone.path) && !areas.has(zone.path) && zone.rings.length && plant.placeByPath.has(zone.path) && (zone.box[2] - zone.box[0]) * scale > 120) context.fillText(named(plant.placeByPath.get(zone.path)), X(zone.box[0]) + 5, Y(zone.box[1]) - 5);
     }
     function drawFurniture() {
       const h = node.clientHeight, steps = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
@@ -126,10 +143,10 @@
       context.beginPath(); context.moveTo(x + w + 22, y - 14); context.lineTo(x + w + 27, y); context.lineTo(x + w + 22, y - 3); context.lineTo(x + w + 17, y); context.closePath(); context.fillStyle = colors.low; context.fill(); context.fillText("N", x + w + 18.5, y - 17);
       const speed = plant.wind && valueOf(plant.wind.speed), direction = plant.wind && valueOf(plant.wind.direction);
       if (speed && direction && !badClass(direction.q) && direction.v !== null) {
-        const cx = 26, cy = 26, a = ((direction.v + 180) * Math.PI) / 180;
+        const cx = 24, cy = 21, a = ((direction.v + 180) * Math.PI) / 180;
         context.save(); context.translate(cx, cy); context.rotate(a); context.beginPath(); context.moveTo(0, -13); context.lineTo(7, 9); context.lineTo(0, 4); context.lineTo(-7, 9); context.closePath(); context.fillStyle = colors.text; context.fill(); context.restore();
         context.font = `12px ${css("sans")}`; context.fillStyle = colors.text;
-        context.fillText(`${T("map.wind")} ${CARDINALS[Math.round(direction.v / 22.5) % 16]} ${direction.v.toFixed(0)}° · ${speed.v === null ? "–" : speed.v.toFixed(1)} ${plant.byNumber.get(plant.wind.speed)?.unit || "m/s"}`, 46, 30);
+        context.fillText(`${T("map.wind")} ${CARDINALS[Math.round(direction.v / 22.5) % 16]} ${direction.v.toFixed(0)}° · ${speed.v === null ? "–" : speed.v.toFixed(1)} ${plant.byNumber.get(plant.wind.speed)?.unit || "m/s"}`, 42, 25);
       }
     }
     function draw() {
@@ -148,7 +165,7 @@
       for (const dot of dots) { const dx = X(dot.x) - px, dy = Y(dot.y) - py, d = dx * dx + dy * dy - (dotState.has(dot.number) ? 40 : 0); if (d < distance) { distance = d; best = dot; } }
       if (best) return { dot: best };
       const mx = (px - ox) / scale, my = (oy - py) / scale;
-      for (const zone of unitZones) if (inside(zone.rings, mx, my)) return { zone };
+      for (const zone of [...unitZones].reverse()) if (inside(zone.rings, mx, my)) return { zone }; // smallest first
       return null;
     }
     const where = (thing) => (thing.dot ? `/plant?point=${encodeURIComponent(thing.dot.p.path)}` : `/plant?unit=${encodeURIComponent(thing.zone.path)}`);
@@ -160,8 +177,8 @@
         html = `<b>${esc(named(p) || p.path.split("/").pop())}</b> <span class="low">${esc(p.tag)}</span><br><span class="num hi">${pointValue(p, value)}</span> ${esc(p.unit)} <span class="low">${esc(A.qualityText(value ? value.q : A.quality.get(p.number)))}</span><br><span class="low">${esc(unitName(p.path))}</span>` +
           rows.slice(0, 4).map((r) => `<br>${shape(r.priority, 12, !r.active)} ${esc(T(`kind.${r.kind}`))} ${esc(A.stateText(r))}`).join("");
       } else {
-        const bad = worst.get(thing.zone.path), u = plant.unitByPath.get(thing.zone.path);
-        html = `<b>${esc(named(u) || u.path)}</b><br><span class="low">${esc(u.path)}</span>${u.substance ? `<br>${esc(T("map.substance"))} ${esc(T(`substance.${u.substance}`) === `substance.${u.substance}` ? u.substance : T(`substance.${u.substance}`))}` : ""}<br>${esc(bad ? T("map.unit_alarms", { n: bad.n }) : T("map.unit_calm"))}`;
+        const bad = worst.get(thing.zone.path), u = plant.unitByPath.get(thing.zone.path) || plant.placeByPath.get(thing.zone.path);
+        html = `<b>${esc(nameOf(thing.zone.path))}</b><br><span class="low">${esc(u.path)}</span>${u.substance ? `<br>${esc(T("map.substance"))} ${esc(T(`substance.${u.substance}`) === `substance.${u.substance}` ? u.substance : T(`substance.${u.substance}`))}` : ""}<br>${esc(bad ? T("map.unit_alarms", { n: bad.n }) : T("map.unit_calm"))}`;
       }
       put(tip, html); tip.style.display = "block";
       tip.style.left = `${Math.min(x + 14, node.clientWidth - tip.offsetWidth - 6)}px`; tip.style.top = `${Math.min(y + 14, node.clientHeight - tip.offsetHeight - 6)}px`;
@@ -236,8 +253,8 @@
       if (!row) { put(node, `<div class="calm">${esc(rows.length ? T("card.only_returned", { n: rows.length }) : T("card.calm"))}</div><h4 class="low" style="margin:0;font-size:12px">${esc(T("card.next"))}</h4><ul class="steps">${["card.step_trends", "card.step_shift", "card.step_bypass"].map((k, i) => `<li><a href="${["/trends", "/shift", "/registers"][i]}">${esc(T(k))}</a></li>`).join("")}</ul>`); return; }
       const definition = A.plant?.alarmById.get(row.alarm) || {}, value = valueOf(row.point), left = row.time_to_act ? row.raised + row.time_to_act - A.now() : null;
       const steps = (definition.action || "").split(/\n|(?<=[。；;])\s*(?=\S)/).map((s) => s.trim()).filter(Boolean);
-      put(node, `<div class="evt p${row.priority}"><h3>${shape(row.priority, 15)}<span>${esc(A.rowName(row))} · ${esc(T(`kind.${row.kind}`))}</span></h3><div class="bar" style="justify-content:space-between;flex-wrap:nowrap"><span class="big">${pointValue(pointOf(row.point), value || { v: row.value })}<small>${esc(row.unit)}</small></span><span class="pill">${esc(A.stateText(row))}</span></div>` +
-        `<dl class="kv"><dt>${esc(T("col.tag"))}</dt><dd>${esc(pointOf(row.point)?.tag || row.path.split("/").pop())}</dd><dt>${esc(T("col.unit_name"))}</dt><dd>${esc(unitName(row.path))}</dd>${row.limit != null ? `<dt>${esc(T("col.limit"))}</dt><dd class="num">${A.fmt(row.limit)} ${esc(row.unit)}</dd>` : ""}<dt>${esc(T("col.raised"))}</dt><dd class="num">${A.moment(row.raised)}</dd>` +
+      put(node, `<div class="evt p${row.priority}"><h3>${shape(row.priority, 15)}<span>${esc(A.rowTitle(row, " · "))}</span></h3><div class="bar" style="justify-content:space-between;gap:2px 8px"><span class="big">${pointValue(pointOf(row.point), value || { v: row.value })}<small>${esc(row.unit)}</small></span><span class="pill">${esc(A.stateText(row))}</span></div>` +
+        `<dl class="kv"><dt>${esc(T("col.tag"))}</dt><dd>${esc(pointOf(row.point)?.tag || row.path.split("/").pop())}</dd><dt>${esc(T("col.unit_name"))}</dt><dd>${esc(unitName(row.path))}</dd>${row.limit != null ? `<dt>${esc(T("col.limit"))}</dt><dd class="num">${esc(A.limitOf(row))}</dd>` : ""}<dt>${esc(T("col.raised"))}</dt><dd class="num">${A.moment(row.raised)}</dd>` +
         (left !== null ? `<dt>${esc(T(left >= 0 ? "guide.left" : "guide.over"))}</dt><dd class="num">${A.span(Math.abs(left))}</dd>` : "") +
         (row.acknowledged && row.who ? `<dt>${esc(T("guide.by"))}</dt><dd>${esc(row.who)}</dd>` : "") + `</dl><div class="bar" style="margin-top:9px">${A.ackButton(row)}<a class="btn" href="/alarms?alarm=${encodeURIComponent(row.alarm)}">${esc(T("act.guide"))}</a></div></div>` +
         (steps.length ? `<div><div class="low" style="font-size:12px;margin-bottom:2px">${esc(T("guide.action"))}</div><ol class="steps">${steps.map((s) => `<li>${esc(s)}</li>`).join("")}</ol></div>` : ""));
@@ -247,7 +264,7 @@
     A.register({ node, frame() {
       if (!A.plant || !A.counts) return;
       const units = new Map();
-      for (const row of A.alarms.values()) {
+      for (const row of A.sorted()) {
         const path = row.path.split("/").slice(0, 3).join("/"), u = units.get(path) || { path, n: [0, 0, 0, 0], active: [0, 0, 0, 0] };
         u.n[row.priority - 1]++; if (row.active) u.active[row.priority - 1]++;
         units.set(path, u);
