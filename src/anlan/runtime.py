@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import IO, Any
 
@@ -63,6 +64,21 @@ PARTS: dict[str, Part] = {
 }
 
 
+# Rooms above the web floor whose routes and pages the console shows; plug-ins add theirs by the entry-point group.
+WEB_ROOMS = ("anlan.monitor", "anlan.perceive")
+ROOM_ENTRY_POINTS = "anlan.rooms"
+
+
+def register_rooms() -> None:
+    """Register the API routes and console pages of all rooms with the web floor."""
+    from anlan.web import registry
+
+    plugins = [point.value for point in entry_points(group=ROOM_ENTRY_POINTS)]
+    for room in (*WEB_ROOMS, *plugins):
+        registry.register_router(importlib.import_module(f"{room}.api").router)
+        importlib.import_module(f"{room}.page").register()
+
+
 # --- inside a part ----------------------------------------------------------------------------------------------------
 
 
@@ -93,6 +109,8 @@ async def _part_main(part: Part, settings: Settings) -> int:
     reporter = asyncio.ensure_future(_report_health(fabric, health))
     try:
         module = importlib.import_module(part.module)
+        if part.name == "web":
+            register_rooms()
         await module.run(fabric, health, stop)
         return 0
     except Exception:
@@ -170,21 +188,29 @@ class Supervisor:
         return child
 
     async def start(self) -> None:
-        """Start the fabric, make its streams, start the parts, and watch them from now on.
+        """Start the fabric, then the parts.
 
         Raises:
             UnavailableError: the fabric does not come up.
         """
+        await self.start_fabric()
+        self.start_parts()
+
+    async def start_fabric(self) -> None:
+        """Start the fabric, make its streams, and watch all processes from now on."""
         if not self.settings.fabric:
             self.start_child(self.add("fabric", server.command(self.settings)))
         await server.wait_ready(self.settings)
         self._fabric = await Fabric.connect(self.settings, "runtime", name="supervisor")
         await self._fabric.ensure_streams()
         await self._fabric.client.subscribe(f"{log.HEALTH}.>", cb=self._take_report)
+        self._watch = asyncio.ensure_future(self._watch_children())
+
+    def start_parts(self) -> None:
+        """Start the parts."""
         for name in self._parts:
             command = [sys.executable, "-m", "anlan", "part", name]
             self.start_child(self.add(name, command, self.settings.environment()))
-        self._watch = asyncio.ensure_future(self._watch_children())
 
     @property
     def fabric(self) -> Fabric:

@@ -31,7 +31,7 @@ def prepare(settings: Settings) -> str | None:
     engine = open_engine(settings)
     try:
         upgrade(engine)
-        return bootstrap(Records(engine))
+        return bootstrap(Records(engine), settings.node)
     finally:
         engine.dispose()
 
