@@ -17,7 +17,7 @@ import sys
 import time
 from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -151,7 +151,7 @@ class Rows:
         rows = self._rows[:count]
         numbers = np.arange(self._next, self._next + count)
         self._next += count
-        identifiers = numbers % 65_535 + 1
+        identifiers = numbers % 65_534 + 1  # the last one is the birth's
         rows[:, self._identifier] = identifiers >> 8
         rows[:, self._identifier + 1] = identifiers & 0xFF
         if self._sparkplug:
@@ -199,7 +199,7 @@ class Publisher(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Sign in; a Sparkplug node also sends its birth."""
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # uvloop's transports are none by class
         self.transport = transport
         name = f"load{self._load.instance}-{self._number}"
         body = b"\0\4MQTT\4\2\0\0" + struct.pack(">H", len(name)) + name.encode()
@@ -321,7 +321,8 @@ class Load:
                 lambda number=number: Publisher(self, number), "127.0.0.1", self.port
             )
             publishers.append(publisher)
-        await asyncio.gather(*(publisher.ready for publisher in publishers))
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(publisher.ready for publisher in publishers))
         self.running = True
         cpu = time.process_time()
         self.began, self.began_ms = time.perf_counter(), time.time_ns() // 1_000_000
