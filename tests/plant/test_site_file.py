@@ -220,6 +220,7 @@ def test_a_broken_file_says_its_line(tmp_path: Path) -> None:
         ("site: {id: a}\npositions: [{id: p, scope: [nowhere]}]\n", "unknown-place"),
         ("site: {id: a}\nzones: [{id: z}]\n", "zone-shape"),
         ("site: {id: a}\nzones: [{id: z, geojson: none.json}]\n", "unreadable"),
+        ("site: {id: a}\nzones: [{id: z, geojson: ''}]\n", "unreadable"),
         ("site: {id: a}\nzones: [{id: z, geojson: ../../etc/passwd}]\n", "geojson-outside"),
         ("site: {id: a}\nzones: [{id: z, geometry: {type: Point, coordinates: [1, 2]}}]\n", "geojson"),
         (

@@ -30,7 +30,7 @@ def check_zones(report: Report) -> tuple[Geometries, list[Path]]:
         if (zone.geojson is None) == (zone.geometry is None):
             report.add("zone-shape", loc)
             continue
-        found = _file_features(report, zone, loc, files) if zone.geojson else _inline(report, zone, loc)
+        found = _file_features(report, zone, loc, files) if zone.geojson is not None else _inline(report, zone, loc)
         geometries[index] = found
         for properties, _ in found:
             _check_zone(report, zone, properties, loc, seen)
