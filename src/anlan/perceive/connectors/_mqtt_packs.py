@@ -113,6 +113,10 @@ class Payloads:
         self._declared = [_declaration(number, entry, zone) for number, entry in enumerate(declared)]
         self._declared += _defaults(fields, names, metrics, zone)
 
+    def topics(self) -> list[str]:
+        """Return the filters whose messages the formats cover, for a client to subscribe to."""
+        return [payload.topic for payload in self._declared]
+
     def sink(self, topic: str) -> Sink | None:
         """Return what decodes a topic; None when no point can come of it.
 
