@@ -29,6 +29,7 @@ class Settings:
         language: default language of the console.
         log_bytes: the log refuses new batches beyond this.
         log_age_s: the log forgets batches older than this.
+        duplicate_window_s: how long the fabric remembers message ids; a later repeat is dropped by the readers.
     """
 
     data: Path = Path("data")
@@ -45,6 +46,7 @@ class Settings:
     language: str = "zh"
     log_bytes: int = 16 << 30
     log_age_s: int = 7 * 86_400
+    duplicate_window_s: float = 120.0
     extra: dict[str, str] = field(default_factory=dict)
 
     @property

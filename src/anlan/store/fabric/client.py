@@ -33,7 +33,6 @@ CONFIG = "CONFIG"
 PIECE = 512 << 10
 PIECES_IN_FLIGHT = 32
 PIECE_PATIENCE_S = 60.0
-DUPLICATE_WINDOW_S = 120.0
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -125,7 +124,7 @@ class Fabric:
         common: dict[str, Any] = {
             "storage": StorageType.FILE,
             "allow_direct": True,
-            "duplicate_window": DUPLICATE_WINDOW_S,
+            "duplicate_window": settings.duplicate_window_s,
         }
         wanted = (
             StreamConfig(
