@@ -69,13 +69,14 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
         fabric.kill()
 
 
-@pytest.fixture(scope="session")
+# Its loop runs in this thread as long as it lives, so it must end before a module of asynchronous tests begins.
+@pytest.fixture(scope="module")
 def playwright_() -> Iterator[Playwright]:
     with sync_playwright() as playwright:
         yield playwright
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(playwright_: Playwright) -> Iterator[Browser]:
     if not Path(CHROMIUM).exists():
         pytest.skip(f"Chromium is not at {CHROMIUM}; set ANLAN_CHROMIUM")
