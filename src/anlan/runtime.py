@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -174,7 +174,7 @@ class Supervisor:
         self.settings = settings
         self.children: dict[str, Child] = {}
         self.reports: dict[str, HealthReport] = {}
-        self._parts = parts
+        self.parts = parts
         self._on_change = on_change or (lambda line: logger.info("%s", line))
         self._watch: asyncio.Task[None] | None = None
         self._fabric: Fabric | None = None
@@ -206,9 +206,9 @@ class Supervisor:
         await self._fabric.client.subscribe(f"{log.HEALTH}.>", cb=self._take_report)
         self._watch = asyncio.ensure_future(self._watch_children())
 
-    def start_parts(self) -> None:
-        """Start the parts."""
-        for name in self._parts:
+    def start_parts(self, names: Sequence[str] | None = None) -> None:
+        """Start the parts, or those of ``names``."""
+        for name in self.parts if names is None else names:
             command = [sys.executable, "-m", "anlan", "part", name]
             self.start_child(self.add(name, command, self.settings.environment()))
 
@@ -219,18 +219,19 @@ class Supervisor:
             raise UnavailableError("the supervisor has not started")
         return self._fabric
 
-    async def wait_ready(self, timeout: float = 120.0) -> None:
-        """Return once every part has said that it is ready.
+    async def wait_ready(self, timeout: float = 180.0, names: Sequence[str] | None = None) -> None:
+        """Return once every part, or those of ``names``, has said that it is ready.
 
         Args:
-            timeout: seconds.
+            timeout: seconds; the first start of all compiles the kernels.
 
         Raises:
             UnavailableError: one of them is not ready in time; names it and its log.
         """
         deadline = time.monotonic() + timeout
         while True:
-            waiting = [name for name in self._parts if not self.is_ready(name)]
+            waiting = [name for name in self.parts if names is None or name in names]
+            waiting = [name for name in waiting if not self.is_ready(name)]
             if not waiting:
                 return
             if time.monotonic() > deadline:
@@ -241,7 +242,8 @@ class Supervisor:
     def is_ready(self, name: str) -> bool:
         """Return whether the part's present process has reported ready."""
         report = self.reports.get(name)
-        return bool(report and report.ready and report.pid == self.children[name].pid)
+        child = self.children.get(name)
+        return bool(child and report and report.ready and report.pid == child.pid)
 
     def start_child(self, child: Child) -> None:
         """Start (or start again) one process; its output goes to ``data/logs/NAME.log``."""

@@ -69,11 +69,17 @@ class Demo:
         render(self.ports, self.settings.site)
         write_secrets(self.settings.directory("secrets"), self.seed)
 
-    def start_park(self, node: TrialNode) -> None:
-        """Start the park's devices in a process of their own under the node's supervisor."""
+    async def start_park(self, node: TrialNode) -> None:
+        """Start the park's devices in a process of their own under the node's supervisor; return once they listen."""
         command = [sys.executable, "-m", "anlan.sim", "--ports", self.ports.to_json(), "--seed", str(self.seed)]
         command += ["--speed", str(self.speed), "--journal", str(self.journal)]
         node.supervisor.start_child(node.supervisor.add("park", command))
+        deadline = time.monotonic() + CONNECT_S
+        for port in (self.ports.opcua, self.ports.tank_plc, self.ports.utility_plc, self.ports.asu_plc):
+            while not await _listens(port):
+                if time.monotonic() > deadline:
+                    raise UnavailableError("the virtual park does not start", fix="see logs/park.log of the demo")
+                await asyncio.sleep(0.1)
 
     async def stop_park(self, node: TrialNode) -> None:
         """Let the park finish its journal and end."""
@@ -89,8 +95,7 @@ class Demo:
         from anlan.cli.trial_node import TrialNode
         from anlan.runtime import PARTS
 
-        async with TrialNode(self.settings, tuple(PARTS), self.say) as node:
-            self.start_park(node)
+        async with TrialNode(self.settings, tuple(PARTS), self.say, devices=self.start_park) as node:
             self.say(greeting(self.settings, node.password))
             self.say("按 Ctrl-C 停止  press Ctrl-C to stop")
             await stop.wait()
@@ -102,10 +107,9 @@ class Demo:
         from anlan.cli.trial_node import AlarmObserver, TrialNode
         from anlan.runtime import PARTS
 
-        async with TrialNode(self.settings, tuple(PARTS), self.say) as node:
+        async with TrialNode(self.settings, tuple(PARTS), self.say, devices=self.start_park) as node:
             observer = AlarmObserver(node.fabric)
             await observer.start()
-            self.start_park(node)
             await self._connected(node)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), seconds)
@@ -149,6 +153,15 @@ class Demo:
             "points": len((await node.plant()).points),
             "seed": self.seed,
         }
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 def _print_account(result: dict[str, Any]) -> None:

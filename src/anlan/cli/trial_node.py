@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from anlan.core.errors import AnlanError, UnavailableError
 from anlan.core.events import AlarmTransition, Event, EventType, decode_event
 from anlan.core.time import now_us
 from anlan.monitor.model import MonitorStatus, Status
-from anlan.plant.model import Plant, decode_plant
+from anlan.plant.model import Plant, decode_plant, encode_plant, revision_of
 from anlan.runtime import Supervisor
 from anlan.settings import Settings
 from anlan.store.fabric.client import EVENTS, LOG, Fabric
@@ -40,20 +40,40 @@ class TrialNode:
         settings: the node; its data directory is used as it is.
         parts: which parts to run.
         announce: called with lines for people.
+        plant: put this in force instead of the site files (then ``works`` is not among the parts).
+        devices: awaited when all but the gateway are ready, to start the devices it will connect to.
     """
 
-    def __init__(self, settings: Settings, parts: tuple[str, ...], announce: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        parts: tuple[str, ...],
+        announce: Callable[[str], None],
+        plant: Plant | None = None,
+        devices: Callable[[TrialNode], Awaitable[None]] | None = None,
+    ) -> None:
         self.settings = settings
         self.supervisor = Supervisor(settings, parts, announce)
         self.password: str | None = None
-        self._plant: Plant | None = None
+        self._plant = plant
+        self._devices = devices
 
     async def __aenter__(self) -> TrialNode:
         from anlan.cli.node import prepare
 
         self.password = await asyncio.to_thread(prepare, self.settings)
         try:
-            await self.supervisor.start()
+            await self.supervisor.start_fabric()
+            if self._plant is not None:
+                await put_in_force(self.fabric, self._plant)
+            if self._devices is not None:
+                first = [name for name in self.supervisor.parts if name != "gateway"]
+                self.supervisor.start_parts(first)
+                await self.supervisor.wait_ready(names=first)
+                await self._devices(self)
+                self.supervisor.start_parts(["gateway"])
+            else:
+                self.supervisor.start_parts()
             await self.supervisor.wait_ready()
         except BaseException:
             await self.supervisor.stop()
@@ -146,6 +166,16 @@ class TrialNode:
         for path in sorted((self.settings.data / "logs").glob("*.log")):
             lines += [f"{path.stem}: {line}" for line in _error_lines(path)]
         return lines
+
+
+async def put_in_force(fabric: Fabric, plant: Plant) -> str:
+    """Put a compiled plant in force and return its revision."""
+    document = encode_plant(plant)
+    revision = revision_of(document)
+    await fabric.put_config(revision, document)
+    record = log.encode(log.ConfigRecord(now_us(), revision))
+    await fabric.jetstream.publish(log.CONFIG, record, timeout=10)
+    return revision
 
 
 def _error_lines(path: Path) -> list[str]:

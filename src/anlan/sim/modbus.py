@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -45,8 +46,13 @@ class ModbusFeed:
         self._server: ModbusTcpServer | None = None
 
     async def start(self) -> None:
-        """Fill the registers and listen."""
+        """Fill the registers and listen: what they hold is offered from here on, before the first sample is due."""
         self._fill()
+        rows = np.concatenate([table[0] for table in (self._floats, self._shorts, self._states, self._bits)])
+        shown = self.read_values(rows)
+        self._shown[rows] = shown
+        quality = np.zeros(len(rows), dtype=np.uint8)
+        self.journal.record(self.connector, "offered", rows, time.time_ns() // 1_000, shown, quality)
         await self._listen()
 
     async def _listen(self) -> None:

@@ -65,7 +65,8 @@ class Devices:
             ModbusFeed(park, name, port, journal, start=start) for name, port in plcs.items() if name in devices
         ]
         if catalogue.DCS in devices:
-            self.servers.append(OpcUaFeed(park, ports.opcua, journal, start=start))
+            # First, since it takes seconds to build its address space while the others would stand still.
+            self.servers.insert(0, OpcUaFeed(park, ports.opcua, journal, start=start))
         self.panels = [
             SenmlFeed(park, name, ports.mqtt_gas, device_password(seed, name), journal, start=start)
             for name in devices.get(catalogue.GAS, ())
