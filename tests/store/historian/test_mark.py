@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ def test_a_saved_mark_comes_back(tmp_path: Path) -> None:
 def test_a_broken_mark_is_named(tmp_path: Path) -> None:
     path = tmp_path / "samples.mark"
     path.write_text("{")
-    with pytest.raises(InvalidInputError, match="samples.mark"):
+    with pytest.raises(InvalidInputError, match=r"samples\.mark"):
         marks.load(path)
 
 
@@ -80,7 +81,7 @@ def test_raw_and_rolled_parts_cover_every_moment_once(start: int, length: int, u
     end = start + length
     raw, first, last = split_interval(start, end, unit, tuple(sorted(dirty)))
     assert all(a < b for a, b in raw)
-    assert all(left[1] < right[0] for left, right in zip(raw, raw[1:], strict=False))
+    assert all(left[1] < right[0] for left, right in itertools.pairwise(raw))
     edges = {start, end - 1, first, last, last - 1, *dirty, *(hour - 1 for hour in dirty)}
     for moment in (edge for edge in edges if start <= edge < end):
         in_raw = any(a <= moment < b for a, b in raw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -39,9 +40,7 @@ def random_batch(points: int, rows: int, span: int, seed: int = 1) -> SampleBatc
     value[rng.random(rows) < 0.02] = np.nan
     value[rng.random(rows) < 0.01] = np.inf
     quality = np.where(rng.random(rows) < 0.05, 0x81, 0).astype(np.uint8)
-    return SampleBatch(
-        (keys // span).astype(np.int32) + 1, (keys % span).astype(np.int64) * 1000 + T0, value, quality
-    )
+    return SampleBatch((keys // span).astype(np.int32) + 1, (keys % span).astype(np.int64) * 1000 + T0, value, quality)
 
 
 def bits(column: Any) -> list[int]:
@@ -84,7 +83,7 @@ def test_replays_in_any_grouping_end_with_the_last_of_the_log(session: Session, 
     runs = [(0, int(rng.integers(5, 40)))] + [(int(rng.integers(0, 5)), int(rng.integers(20, 60))) for _ in range(3)]
     for begin, end in [*runs, (0, 60)][-1 if seed == 0 else 0 :]:
         cuts = sorted({begin, end, *rng.integers(begin, end, 4).tolist()})
-        for first, last in zip(cuts, cuts[1:], strict=False):
+        for first, last in itertools.pairwise(cuts):
             put(session, batch(log[first:last]), version=last)
     expected = {(point, time): value for point, time, value in log}
     table = ask(session, SeriesKind.RAW, (1, 2, 3), T0, T0 + 10)
@@ -198,7 +197,7 @@ def test_look_back_covers_everything_once() -> None:
     spans = query.look_back(1000, T0)
     assert spans[0][1] == T0
     assert spans[-1][0] == 1000
-    assert all(newer[0] == older[1] + 1 for newer, older in zip(spans, spans[1:], strict=False))
+    assert all(newer[0] == older[1] + 1 for newer, older in itertools.pairwise(spans))
     assert query.look_back(T0 - 5, T0) == [(T0 - 5, T0)]
 
 

@@ -23,7 +23,9 @@ def test_every_class_has_a_source_and_keeps_what_the_law_wants() -> None:
     known = rules()
     assert known.default in known.classes
     assert all(rule.source for rule in known.classes.values())
-    assert all(rule.samples_days is None or rule.samples_days >= known.floor_days.value for rule in known.classes.values())
+    assert all(
+        rule.samples_days is None or rule.samples_days >= known.floor_days.value for rule in known.classes.values()
+    )
     assert known.classes["keep"].samples_days is None
 
 

@@ -85,9 +85,21 @@ def _failure(error: Exception) -> StoreError:
     text = str(error)
     found = re.search(r"Code: (\d+)", text) or re.search(r"error code (\d+)", text)
     number = int(found.group(1)) if found else 0
-    message = text.replace("DB::Exception: ", "").strip().splitlines()[0][:600] if text else type(error).__name__
+    message = text.partition("server response: ")[2] or text
+    message = message.replace("DB::Exception: ", "").strip().splitlines()[0][:600] if text else type(error).__name__
     fix = "make room on the disk of the historian; it goes on by itself" if number == 243 else ""
     return StoreError(message, number=number, where="historian", fix=fix)
+
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
+
+
+def _escaped(parameters: Parameters | None) -> dict[str, object]:
+    # The embedded engine reads a text parameter as a field of a tab-separated file.
+    return {
+        name: value.translate(_ESCAPES) if isinstance(value, str) else value
+        for name, value in (parameters or {}).items()
+    }
 
 
 # --- embedded ---------------------------------------------------------------------------------------------------
@@ -95,21 +107,27 @@ def _failure(error: Exception) -> StoreError:
 
 class _EmbeddedSession:
     def __init__(self, path: Path, settings: Mapping[str, int | str], patience: float) -> None:
-        from chdb.session import Session as ChdbSession
-
-        self._session: Any = ChdbSession(str(path))
+        self._path = path
+        self._settings = settings
         self._lock = threading.Lock()
         self._patience = patience
         self._at: tuple[float, str] | None = None
-        for name, value in settings.items():
-            self._session.query(f"SET {name} = {value!r}")
+        self._session = self._open()
+
+    def _open(self) -> Any:
+        from chdb.session import Session as ChdbSession
+
+        session = ChdbSession(str(self._path))
+        for name, value in self._settings.items():
+            session.query(f"SET {name} = {value!r}")
+        return session
 
     @contextmanager
     def _call(self, what: str) -> Iterator[None]:
         self._at = (time.monotonic(), what)
         try:
             yield
-        except RuntimeError as error:
+        except (RuntimeError, pa.ArrowException) as error:
             raise _failure(error) from error
         finally:
             self._at = None
@@ -122,7 +140,7 @@ class _EmbeddedSession:
 
     def execute(self, sql: str, parameters: Parameters | None = None) -> None:
         with self._lock, self._call(sql):
-            self._session.query(sql, params=dict(parameters or {}))
+            self._session.query(sql, params=_escaped(parameters))
 
     def insert(self, table: str, rows: pa.Table) -> None:
         names = ", ".join(rows.column_names)
@@ -132,23 +150,31 @@ class _EmbeddedSession:
 
     def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
         with self._lock, self._call(sql):
-            table: pa.Table = self._session.query(sql, "ArrowTable", params=dict(parameters or {}))
+            table: pa.Table = self._session.query(sql, "ArrowTable", params=_escaped(parameters))
         return table
 
     def stream(self, sql: str, parameters: Parameters | None = None) -> Iterator[pa.RecordBatch]:
         with self._lock:
-            with self._call(sql):
-                result = self._session.send_query(sql, "Arrow", params=dict(parameters or {}))
-                batches = result.record_batch(BATCH_ROWS)
+            result: Any = None
             try:
+                with self._call(sql):
+                    result = self._session.send_query(sql, "Arrow", params=_escaped(parameters))
+                    batches = result.record_batch(BATCH_ROWS)
                 while True:
                     with self._call(sql):
                         batch = next(batches, None)
                     if batch is None:
                         return
                     yield batch
+            except StoreError:
+                # What a failed stream had produced comes out in the session's next answer: take a new one.
+                self._session.close()
+                self._session = self._open()
+                result = None
+                raise
             finally:
-                result.close()
+                if result is not None:
+                    result.close()
 
     def close(self) -> None:
         with self._lock:

@@ -53,7 +53,7 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 
-UPKEEP_SECONDS = 5.0
+UPKEEP_SECONDS = 1.0
 EXPIRE_SECONDS = 3600.0
 UPKEEP_PATIENCE_S = 1800.0
 STALLED_EXIT = 75
