@@ -71,18 +71,22 @@ def overview(view: View) -> None:
             with more:
                 link(t("nav.performance"), "/performance")
     _acts(view)
-    ui.timer(0.1, lambda: _rate(view, place), once=True)
+    view.on("an_rate", lambda _message: _rate(view, place))
+    live("pulse", "hidden", event="an_rate", every=120)
 
 
 async def _rate(view: View, place: Any) -> None:
     t = view.t
     now = now_us()
-    with place:
-        try:
-            figures = await performance_view.ask(view, now - 4 * HOUR, now)
-        except AnlanError as error:
+    try:
+        figures = await performance_view.ask(view, now - 4 * HOUR, now)
+    except AnlanError as error:
+        place.clear()
+        with place:
             empty(t("overview.no_rate"), error.message)
-            return
+        return
+    place.clear()
+    with place:
         if not figures.rate:
             empty(t("overview.no_rate"), t("overview.no_rate_hint"))
             return
@@ -266,6 +270,9 @@ def _journal_row(view: View, event: Any) -> dict[str, Any]:
     point = view.context.plant.by_path.get(path)
     kind = definition.kind if definition is not None else alarm.rpartition("/")[2].partition(".")[2].partition(".")[0]
     name = view.named(point) if point is not None else path.rpartition("/")[2]
+    if kind == "lost":
+        plant = view.context.plant.plant
+        name = next((s.name or s.id for s in plant.connectors if s.id == name), name) if plant is not None else name
     wanted = ("instance", "arrow", "state", "point", "priority", "value", "limit", "who", "comment")
     return {key: data.get(key) for key in wanted} | {
         "time": event.time,

@@ -221,7 +221,7 @@ def _name(view: View, alarm: str) -> dict[str, Any]:
     plant = view.context.plant
     path = plant.path_of_alarm(alarm)
     definition, point = plant.alarms.get(alarm), plant.by_path.get(path)
-    if definition is None and alarm.endswith(".connector"):
+    if definition is None and path.startswith("connectors/"):
         spec = next((spec for spec in plant.require().connectors if path == f"connectors/{spec.id}"), None)
         title = f"{spec.name or spec.id} {view.t('kind.connector')}" if spec is not None else alarm
         return {"alarm": alarm, "path": path, "title": title, "priority": 0}

@@ -19,7 +19,7 @@ from anlan.perceive.model import (
     Mend,
     MendResult,
 )
-from anlan.web.components import Form, button, empty, grid, panel, raw, say, set_rows, text
+from anlan.web.components import Form, button, empty, grid, live, panel, raw, say, set_rows, text
 from anlan.web.shell import View, page_spec
 
 _TONE = {"up": "", "down": "bad", "starting": "warn", "misconfigured": "bad"}
@@ -55,8 +55,8 @@ class _Sources:
         self._show()
         view.on("an_source", self._choose)
         view.on("an_letter", lambda message: self._open(int(message["id"])))
-        # Counters of the gateway change all the time; every 5 s is enough for people, and one timer for the page.
-        ui.timer(5.0, view.guarded(self.refresh))
+        view.on("an_sources", lambda _message: self.refresh())
+        live("pulse", "hidden", event="an_sources", every=5)
 
     async def _read(self) -> list[dict[str, Any]]:
         statuses = await self.view.call("perceive.connectors", ListConnectors(), tuple[ConnectorStatus, ...], timeout=3)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def say(words: str, *, kind: str = "info") -> None:
     """Show a short message; ``kind`` is info, warning or negative."""
     ui.notify(
-        words, type=None, color=None, position="bottom-right", classes=f"bg-{kind}", timeout=6000, multi_line=True
+        words, type=None, color=None, position="bottom-right", classes=f"an-{kind}", timeout=6000, multi_line=True
     )
 
 

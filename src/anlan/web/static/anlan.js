@@ -89,7 +89,7 @@
   // A connector's alarm names itself; everything else is the point and the kind of alarm.
   const rowTitle = (row, between) => (row.kind === "connector" ? rowName(row) : `${rowName(row)}${between || " "}${T(`kind.${row.kind}`)}`);
   // A rate or deviation has a limit of another quantity than the value beside it.
-  const limitOf = (row, bare) => (row.limit == null ? "" : row.kind === "rate" ? `${fmt(row.limit)} ${row.unit}/s` : row.kind === "deviation" ? `Δ ${fmt(row.limit)}${bare ? "" : ` ${row.unit}`}` : bare ? fmt(row.limit) : `${fmt(row.limit)} ${row.unit}`);
+  const limitOf = (row, bare) => (row.limit == null ? "" : row.kind === "rate" ? (bare ? `${fmt(row.limit)}/s` : `${fmt(row.limit)} ${row.unit}/s`) : row.kind === "deviation" ? `Δ ${fmt(row.limit)}${bare ? "" : ` ${row.unit}`}` : bare ? fmt(row.limit) : `${fmt(row.limit)} ${row.unit}`);
   const unitName = (path) => {
     if (path.startsWith("connectors/")) return T("nav.connectors");
     const place = A.plant && A.plant.unitByPath.get(path.split("/").slice(0, 3).join("/"));
@@ -489,8 +489,14 @@
 
   Object.assign(A, { T, trouble, $, $$, esc, css, el, put, cls, named, get, send, fmt, hm, hms, time, day, moment, span, shape, prio, badClass, qualityText, compare, stateText, rowName, rowTitle, limitOf, unitName, pointOf, valueOf, pointValue, loadCharts, palette, paint, font, watchSize, limitLines, limitColor, worstOf, spark, ackButton, icon, bytes, boot, zh, FORMATS, loadGrid });
 
+  /* Asks the server for what is not in the frame, every so many frames: the page needs no timer of its own. */
+  function pulse(node) {
+    let left = 0;
+    A.register({ node, frame() { if (left-- > 0) return; left = +node.dataset.every - 1; send(node.dataset.event, null); } });
+  }
+
   /* ---- starting components as they enter the page ------------------------------------------------------------- */
-  A.components = { alarms: alarmGrid, grid: plainGrid, chart: staticChart, time: (node) => put(node, moment(+node.dataset.us)) };
+  A.components = { alarms: alarmGrid, grid: plainGrid, chart: staticChart, time: (node) => put(node, moment(+node.dataset.us)), pulse };
   const scan = () => {
     for (const node of $$("[data-an]")) {
       const start = A.components[node.dataset.an];
