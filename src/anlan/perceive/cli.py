@@ -117,13 +117,17 @@ def _readable(raw: bytes) -> str:
 
 
 def _ask(data: Path | None, question: Callable[[PerceiveClient], Awaitable[T]]) -> T:
+    from dataclasses import replace
+
     from anlan.core.actor import SYSTEM
     from anlan.perceive.client import PerceiveClient
-    from anlan.settings import Settings, from_environment
+    from anlan.settings import from_environment
     from anlan.store.fabric.client import Fabric
     from anlan.store.fabric.server import wait_ready
 
-    settings = from_environment(Settings(data=data) if data is not None else None)
+    settings = from_environment()
+    if data is not None:
+        settings = replace(settings, data=data)
     if not settings.data.is_dir():
         raise NotFoundError("no node keeps its data here", where=str(settings.data), fix="give --data DIRECTORY")
 

@@ -102,7 +102,7 @@ def compile_points(plant: Plant, revision: str) -> PointTable:
     for alarm in plant.alarms:
         if alarm.enabled:
             for number in (alarm.point, alarm.other, *alarm.inputs):
-                if 0 <= number < size:
+                if 0 < number < size:
                     table.alarmed[number] = True
     return table
 
