@@ -141,3 +141,14 @@ def test_the_command_tries_a_site_on_a_file(tmp_path: Path) -> None:
     missing = CliRunner().invoke(app, [*command[:-2], "nothing", "--json"])
     assert missing.exit_code == 1
     assert "no such alarm" in missing.stdout
+
+
+def test_a_command_without_a_node_says_so_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = typer.Typer()
+    cli.register(app)
+    app.callback()(lambda: None)
+    answer = CliRunner().invoke(app, ["alarms", "list", "--data", str(tmp_path / "nowhere"), "--json"])
+    assert answer.exit_code == 1
+    assert "no node keeps its data here" in json.loads(answer.stdout)["error"]["title"]
+    assert not (tmp_path / "nowhere").exists()
