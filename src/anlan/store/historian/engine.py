@@ -67,9 +67,10 @@ class Session(Protocol):
 
 
 class Engine(Protocol):
-    """Opens sessions and closes them all."""
+    """Opens sessions and closes them all; ``local`` when its answers cost no network."""
 
     name: str
+    local: bool
 
     def session(self, *, patience: float = PATIENCE_S) -> Session:
         """Return a new session with the tables' database and settings; a call longer than ``patience`` s is stalled."""
@@ -184,6 +185,8 @@ class _EmbeddedSession:
 class EmbeddedEngine:
     """ClickHouse inside this process on a directory that nobody else opens."""
 
+    local = True
+
     def __init__(self, path: Path) -> None:
         import chdb
 
@@ -274,6 +277,8 @@ class _ServerSession:
 
 class ServerEngine:
     """A ClickHouse server or cluster at ``http(s)://user:password@host:port/database``."""
+
+    local = False
 
     def __init__(self, url: str) -> None:
         self._url = url

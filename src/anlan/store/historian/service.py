@@ -27,7 +27,7 @@ from anlan.core.events import Event
 from anlan.core.health import Health
 from anlan.core.time import now_us
 from anlan.store.fabric.client import Fabric
-from anlan.store.historian import export, query, retention
+from anlan.store.historian import export, m4, query, retention
 from anlan.store.historian.engine import Engine, open_engine, prepare
 from anlan.store.historian.points import PointTable
 from anlan.store.historian.readers import Readers
@@ -256,7 +256,7 @@ class HistorianService:
             table = await self._as_of(request)
             return table.to_batches(), None, table.num_rows > request.limit
         sql = query.series_sql(request, self.samples.dirty.all())
-        batches = self._readers.stream(f"{sql} LIMIT {request.limit + 1}")
+        batches = self._rows(request, sql)
         head: list[pa.RecordBatch] = []
         rows = 0
         async for batch in batches:
@@ -266,6 +266,13 @@ class HistorianService:
                 counted = await self._counter.query(f"SELECT count() AS n FROM ({sql})")
                 return head, batches, counted["n"][0].as_py() > request.limit
         return head, None, rows > request.limit
+
+    def _rows(self, request: SeriesQuery, sql: str) -> AsyncIterator[pa.RecordBatch]:
+        if request.kind is SeriesKind.M4 and self._engine.local:
+            # Reading the samples and picking here takes a third of the time of the same in SQL.
+            raw = self._readers.stream(query.raw_sql(request.points, request.start, request.end))
+            return m4.thin(raw, _SAMPLE, request.start, request.end, request.width)
+        return self._readers.stream(f"{sql} LIMIT {request.limit + 1}")
 
     async def _as_of(self, request: SeriesQuery) -> pa.Table:
         missing = list(request.points)
