@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import msgspec
-import nats
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
@@ -61,19 +60,24 @@ class Fabric:
         self.role = role
         self.jetstream: JetStreamContext = client.jetstream(timeout=5, publish_async_max_pending=4096)
         self.reconnected = asyncio.Event()
+        self.connecting: asyncio.Task[None] | None = None
 
     @staticmethod
-    async def connect(settings: Settings, role: str, *, name: str = "") -> Fabric:
+    async def connect(settings: Settings, role: str, *, name: str = "", wait: bool = True) -> Fabric:
         """Connect as ``role`` and keep reconnecting for ever.
+
+        Args:
+            wait: False returns at once and connects in the background: a gateway at the edge starts without its centre.
 
         Raises:
             UnavailableError: the fabric cannot be reached at all.
         """
-        fabric: list[Fabric] = []
+        client = Client()
+        fabric = Fabric(client, settings, role)
 
         async def on_reconnect() -> None:
             logger.warning("fabric is back")
-            fabric[0].reconnected.set()
+            fabric.reconnected.set()
 
         async def on_disconnect() -> None:
             logger.warning("fabric is lost")
@@ -81,14 +85,14 @@ class Fabric:
         async def on_error(error: Exception) -> None:
             logger.debug("fabric: %s", error)
 
-        try:
-            client = await nats.connect(
+        connecting = asyncio.ensure_future(
+            client.connect(
                 settings.fabric_url,
                 user=role,
                 password=settings.fabric_password(role),
                 name=name or role,
                 max_reconnect_attempts=-1,
-                reconnect_time_wait=0.25,
+                reconnect_time_wait=0.25,  # type: ignore[arg-type]  # seconds; fractions work, only its annotation is narrow
                 ping_interval=5,
                 max_outstanding_pings=3,
                 reconnected_cb=on_reconnect,
@@ -96,10 +100,15 @@ class Fabric:
                 error_cb=on_error,
                 pending_size=64 << 20,
             )
+        )
+        if not wait:
+            fabric.connecting = connecting
+            return fabric
+        try:
+            await connecting
         except (OSError, nats.errors.Error) as error:
             raise UnavailableError("the fabric cannot be reached", where=settings.fabric_url) from error
-        fabric.append(Fabric(client, settings, role))
-        return fabric[0]
+        return fabric
 
     async def __aenter__(self) -> Fabric:
         return self
@@ -109,6 +118,10 @@ class Fabric:
 
     async def close(self) -> None:
         """Flush and close the connection."""
+        if self.connecting is not None and not self.connecting.done():
+            self.connecting.cancel()
+            await asyncio.wait({self.connecting})
+            return
         if not self.client.is_closed:
             try:
                 await asyncio.wait_for(self.client.flush(), 2)
