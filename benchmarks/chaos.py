@@ -47,7 +47,7 @@ from anlan.sim.secrets import write_secrets
 from anlan.sim.site import render
 from anlan.store.fabric import server
 from anlan.store.fabric.client import Fabric
-from benchmarks.chaos_account import compare_acked, compare_events, compare_samples, read_log
+from benchmarks.chaos_account import compare_acked, compare_events, compare_samples, read_events, read_log
 from benchmarks.chaos_load import AlarmLoad, point_numbers, write_site
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -401,11 +401,12 @@ class Chaos:
 
     async def _account(self, node: ServedNode) -> dict[str, Any]:
         self._progress("reading the log back")
+        told = await read_events(node)
         whole = await read_log(node.fabric)
         await _journalled(node)
         samples = await compare_samples(node, whole)
         self._progress(f"{samples['on_log']:,} samples on the log; comparing events")
-        events = await compare_events(node.fabric, whole, node.settings.node)
+        events = await compare_events(node, whole, told)
         self._progress("comparing with the park's journal")
         park = await asyncio.to_thread(compare, self.journal, await node.fetcher())
         device, times, values = self.load.account()

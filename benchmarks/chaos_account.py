@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 
 from anlan.cli.trial_node import TrialNode, stored_events
 from anlan.core import log
-from anlan.core.actor import SYSTEM
 from anlan.core.batch import SampleBatch, decode
 from anlan.core.errors import AnlanError
 from anlan.core.events import Event
@@ -21,11 +21,10 @@ from anlan.monitor.engine import Engine
 from anlan.plant.model import Plant, SiteInfo, decode_plant
 from anlan.store.fabric.client import Fabric
 from anlan.store.fabric.log import LogMessage, LogReader
-from anlan.store.historian.client import HistorianClient
 from anlan.store.historian.requests import TransitionQuery
 
 _TIME_BITS = np.uint64(51)
-_EVER = (0, 1 << 50)
+_EVER = (0, (1 << 51) - 1)
 ALARM_EVENTS = "alarm."
 
 
@@ -132,8 +131,25 @@ def compare_acked(whole: Log, point: NDArray[np.int64], time: NDArray[np.int64],
 # --- events -----------------------------------------------------------------------------------------------------------
 
 
-def undisturbed(whole: Log, node: str, *, without_copies: bool = False) -> list[Event]:
-    """Return the events of one evaluation of the log from its beginning, in this process.
+@dataclass(frozen=True)
+class Told:
+    """The event log's alarm events, read when every record up to ``evaluated`` had been evaluated."""
+
+    evaluated: int
+    events: list[Event]
+
+
+async def read_events(node: TrialNode) -> Told:
+    """Read what the alarm service has told; call before ``read_log``, as the node goes on writing meanwhile."""
+    evaluated = (await node.monitor_status()).sequence
+    await asyncio.sleep(1)  # the events of that record are on their way
+    events = await stored_events(node.fabric)
+    own = [event for event in events if event.type.startswith(ALARM_EVENTS) and event.source == node.settings.node]
+    return Told(evaluated, own)
+
+
+def undisturbed(whole: Log, node: str, *, without_copies: bool = False) -> list[tuple[int, Event]]:
+    """Return record and event of one evaluation of the log from its beginning, in this process.
 
     Args:
         whole: the log.
@@ -141,26 +157,25 @@ def undisturbed(whole: Log, node: str, *, without_copies: bool = False) -> list[
         without_copies: leave out what kills made appear twice: repeated rows and repeated records.
     """
     engine = Engine(Plant(SiteInfo("", "")), node)
-    events: list[Event] = []
+    events: list[tuple[int, Event]] = []
     seen: set[tuple[str, bytes]] = set()
     row = 0
     for message in whole.messages:
+        mark = (message.subject, message.data)
+        made: list[Event] = []
         if message.subject == log.SAMPLES:
             batch, header = whole.batches[message.sequence]
             copies = whole.copies[row : row + len(batch)]
             row += len(batch)
             if without_copies and copies.any():
                 batch = batch.take(~copies)
-            events += engine.samples(batch, header, message.sequence)
-            continue
-        mark = (message.subject, message.data)
-        if without_copies and mark in seen:
-            continue
+            made = engine.samples(batch, header, message.sequence)
+        elif not without_copies or mark not in seen:
+            # A record nobody can read is skipped, as the alarm service does.
+            with contextlib.suppress(AnlanError, msgspec.MsgspecError, KeyError):
+                made = _record(engine, whole, message)
         seen.add(mark)
-        try:
-            events += _record(engine, whole, message)
-        except (AnlanError, msgspec.MsgspecError, KeyError):
-            continue  # as the alarm service does
+        events += [(message.sequence, event) for event in made]
     return events
 
 
@@ -179,40 +194,47 @@ def _gist(event: Event) -> tuple[Any, ...]:
     return event.subject, event.data.get("arrow"), event.data.get("state"), event.time
 
 
-async def compare_events(fabric: Fabric, whole: Log, node: str) -> dict[str, Any]:
+async def compare_events(node: TrialNode, whole: Log, told: Told) -> dict[str, Any]:
     """Compare the alarm events of the event log and of the historian's journal with an undisturbed evaluation."""
-    expected = await asyncio.to_thread(undisturbed, whole, node)
-    clean = await asyncio.to_thread(undisturbed, whole, node, without_copies=True)
-    told = [e for e in await stored_events(fabric) if e.type.startswith(ALARM_EVENTS) and e.source == node]
-    place = {event.id: number for number, event in enumerate(expected)}
-    ids = Counter(event.id for event in told)
-    by_id = {event.id: event for event in expected}
-    changed = [e for e in told if e.id in by_id and _gist(e) != _gist(by_id[e.id])]
-    extra = [event for event in told if event.id not in place]
-    missing = [event for event in expected if event.id not in ids]
-    order = [place[event.id] for event in told if event.id in place]
+    name = node.settings.node
+    expected = await asyncio.to_thread(undisturbed, whole, name)
+    clean = await asyncio.to_thread(undisturbed, whole, name, without_copies=True)
+    place = {event.id: number for number, (_, event) in enumerate(expected)}
+    ids = Counter(event.id for event in told.events)
+    due = [event for sequence, event in expected if sequence <= told.evaluated]
+    missing = [event for event in due if event.id not in ids]
+    extra = [event for event in told.events if event.id not in place]
+    by_id = {event.id: event for _, event in expected}
+    changed = [e for e in told.events if e.id in by_id and _gist(e) != _gist(by_id[e.id])]
+    order = [place[event.id] for event in told.events if event.id in place]
     behind = sum(position < highest for position, highest in zip(order[1:], np.maximum.accumulate(order), strict=False))
-    once, undone = Counter(map(_gist, told)), Counter(map(_gist, clean))
     return {
-        "events": len(expected),
+        "events": len(due),
         "events_missing": len(missing),
         "events_extra": len(extra),
         "events_twice": sum(count - 1 for count in ids.values()),
         "events_changed": len(changed),
         "events_out_of_order": int(behind),
-        "events_by_repeats": sum((once - undone).values()) + sum((undone - once).values()),
-        "events_by_arrow": dict(sorted(Counter(str(e.data.get("arrow", "flood")) for e in expected).items())),
+        "events_by_repeats": _differences(told, clean),
+        "events_by_arrow": dict(sorted(Counter(str(e.data.get("arrow", "flood")) for e in due).items())),
         "commands": sum(message.subject == log.COMMAND for message in whole.messages),
-        "journal": await _journal(fabric, expected),
+        "journal": await _journal(node, {e.id for e in due if "arrow" in e.data}, set(place)),
         "first_differences": [_shown(e) for e in (*missing[:3], *extra[:3], *changed[:3])],
     }
 
 
-async def _journal(fabric: Fabric, expected: list[Event]) -> dict[str, int]:
-    table = await HistorianClient(fabric, SYSTEM).transitions(TransitionQuery(*_EVER))
-    ids = table["id"].to_pylist()
-    wanted = {event.id for event in expected if "arrow" in event.data}
-    return {"missing": len(wanted - set(ids)), "extra": len(set(ids) - wanted), "twice": len(ids) - len(set(ids))}
+def _differences(told: Told, clean: list[tuple[int, Event]]) -> int:
+    """Return how many transitions were told that a log without repeats does not make, or the other way round."""
+    once = Counter(_gist(event) for event in told.events)
+    every = Counter(_gist(event) for _, event in clean)
+    due = Counter(_gist(event) for sequence, event in clean if sequence <= told.evaluated)
+    return (once - every).total() + (due - once).total()
+
+
+async def _journal(node: TrialNode, due: set[str], expected: set[str]) -> dict[str, int]:
+    ids = (await node.historian.transitions(TransitionQuery(*_EVER)))["id"].to_pylist()
+    found = set(ids)
+    return {"missing": len(due - found), "extra": len(found - expected), "twice": len(ids) - len(found)}
 
 
 def _shown(event: Event) -> str:
