@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
@@ -15,7 +16,7 @@ from anlan.core.actor import SYSTEM
 from anlan.core.events import Event
 from anlan.core.expression import Op
 from anlan.core.time import SECOND
-from anlan.monitor import kernel, layout, machine
+from anlan.monitor import conditions, kernel, layout, machine, machine_code
 from anlan.monitor.engine import Engine
 from anlan.monitor.machine import Arrow
 from anlan.monitor.reference import Reference, Transition
@@ -152,6 +153,7 @@ def test_the_layout_fingerprint_is_current() -> None:
         [arrow.value for arrow in machine.ARROWS], [state.value for state in machine.STATES],
         [layout.NEVER, layout.FOREVER, layout.LONGEST_TICK, layout.PENDING_ON, layout.PENDING_OFF],
         [layout.ROLE_CONDITION, layout.ROLE_ENABLE],
+        [Path(module.__file__).read_bytes() for module in (conditions, machine_code)],
     ]  # fmt: skip
     fingerprint = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
     if fingerprint != kernel.LAYOUT:

@@ -5,6 +5,7 @@ No clock, no I/O, no randomness: the same records give the same events with the 
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -26,8 +27,9 @@ from anlan.core.events import (
 from anlan.monitor import kernel
 from anlan.monitor.compiled import CONNECTOR_KIND, Compiled, compile_plant, connector_alarm, quiet_points
 from anlan.monitor.floods import FloodChange, Floods
-from anlan.monitor.layout import COUNTERS, FOREVER, OUT, Clock, State, fresh_state
+from anlan.monitor.layout import ALARM, COUNTERS, FOREVER, OUT, POINT, Clock, State, fresh_state
 from anlan.monitor.machine import ARROWS, HOLDS, NEEDS_REASON, STATES, VERBS, Arrow, Hold
+from anlan.monitor.machine_code import Out
 from anlan.plant.model import Plant
 
 STREAM = "LOG"
@@ -100,7 +102,7 @@ class Engine:
     def _prepare(self) -> None:
         self.state.points["quiet"] = quiet_points(self.compiled.tables)
         kernel.bands(self.compiled.tables, self.state)
-        self._out = np.empty(self.compiled.most_out, OUT)
+        self._out = Out(np.empty(self.compiled.most_out, OUT))
 
     @property
     def revision(self) -> str:
@@ -414,7 +416,7 @@ class Engine:
             time=self.time,
             numbers=[point.number for point in self.compiled.points],
             definitions=[definition.id for definition in self.compiled.definitions],
-            layout=kernel.LAYOUT,
+            layout=_LAYOUT,
             arrays={name: array.tobytes() for name, array in self.state._asdict().items() if name in _STORED},
             instances=list(self.instances),
             who=list(self.who),
@@ -433,7 +435,7 @@ class Engine:
         engine = Engine(plant, snapshot.node, snapshot.revision)
         same = (
             snapshot.version == SNAPSHOT_VERSION
-            and snapshot.layout == kernel.LAYOUT
+            and snapshot.layout == _LAYOUT
             and snapshot.numbers == [point.number for point in engine.compiled.points]
             and snapshot.definitions == [definition.id for definition in engine.compiled.definitions]
         )
@@ -458,12 +460,13 @@ class Engine:
         twin.connectors_down = set(self.connectors_down)
         twin.floods = Floods()
         twin.floods.load(self.floods.dump())
-        twin._out = np.empty(len(self._out), OUT)
+        twin._out = Out(np.empty(len(self._out), OUT))
         twin._events = []
         return twin
 
 
 _STORED = ("points", "alarms", "until", "clock")
+_LAYOUT = hashlib.sha256(repr((POINT.descr, ALARM.descr, STATES, list(Hold), list(Clock))).encode()).hexdigest()[:16]
 
 
 class Snapshot(msgspec.Struct):

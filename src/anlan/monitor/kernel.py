@@ -15,23 +15,17 @@ Rules (``reference.py`` says the same in plain Python, and tests hold one to the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import cache
-from typing import Any, NewType, TypeVar, cast, get_type_hints
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from anlan.core.events import AlarmState
-from anlan.core.expression import Op
 from anlan.core.quality import Quality
-from anlan.monitor.compiled import compile_plant
+from anlan.monitor.conditions import condition, is_active, run, truth_of
 from anlan.monitor.layout import (
     FOREVER,
     LONGEST_TICK,
     NEVER,
-    OUT,
     PENDING_OFF,
     PENDING_ON,
     ROLE_CONDITION,
@@ -40,70 +34,12 @@ from anlan.monitor.layout import (
     Kind,
     State,
     Tables,
-    fresh_state,
 )
 from anlan.monitor.machine import ARROWS, STATES, Arrow, GuardIndex, Hold
-from anlan.plant.model import Plant, SiteInfo
+from anlan.monitor.machine_code import Out, allocating, compiled, inlined
 
-LAYOUT = "5b9c05da0c3c02a7"
-"""Fingerprint of the constants compiled in below; changing it makes the cached machine code stale, as it must."""
-
-Out = NewType("Out", np.ndarray)  # type: ignore[type-arg]  # records of layout.OUT
-
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
-
-
-@cache
-def _machine_type(hint: Any) -> Any:
-    """Return what the compiler calls an annotation of this file; arrays outside the two tuples are read-only."""
-    known = {
-        int: numba.int64,
-        float: numba.float64,
-        bool: numba.boolean,
-        type(None): numba.void,
-        tuple[int, float]: numba.types.Tuple((numba.int64, numba.float64)),
-        Tables: numba.typeof(compile_plant(Plant(SiteInfo("", "")), "").tables),
-        State: numba.typeof(fresh_state(1, 1)),
-        Out: numba.typeof(np.empty(1, OUT)),
-        NDArray[np.int32]: numba.types.Array(numba.int32, 1, "C", readonly=True),
-        NDArray[np.int64]: numba.types.Array(numba.int64, 1, "C", readonly=True),
-        NDArray[np.float64]: numba.types.Array(numba.float64, 1, "C", readonly=True),
-        NDArray[np.uint8]: numba.types.Array(numba.uint8, 1, "C", readonly=True),
-    }
-    return known[hint]
-
-
-def _signature(function: Callable[..., Any]) -> Any:
-    # One machine type a parameter: left to itself the compiler makes a version for each constant it is called with.
-    hints = get_type_hints(function)
-    result = _machine_type(hints.pop("return"))
-    return result(*(_machine_type(hint) for hint in hints.values()))
-
-
-def _pinned(function: _F, **options: Any) -> _F:
-    dispatcher = numba.njit(**_OPTIONS, **options)(function)
-    compile_any = dispatcher.compile
-    # A signature given to the decorator would do the same but compile or load every function at import.
-    dispatcher.compile = lambda _: compile_any(_signature(function))
-    return cast(_F, dispatcher)
-
-
-def _compiled(function: _F) -> _F:
-    # Nothing is allocated here, so nothing need be counted: a call would count every array of the two tuples.
-    return _pinned(function, _nrt=False)
-
-
-def _inlined(function: _F) -> _F:
-    # A call hands over every word of every array; on the way of each sample that costs more than the work itself.
-    return _pinned(function, _nrt=False, forceinline=True)
-
-
-def _allocating(function: _F) -> _F:
-    return cast(_F, numba.njit(**_OPTIONS)(function))
-
+LAYOUT = "93c4acb8dc2528bc"
+"""Fingerprint of the constants and helpers compiled in below: changing it makes the cached machine code stale."""
 
 _UNACK = STATES.index(AlarmState.UNACKNOWLEDGED)
 _ACK = STATES.index(AlarmState.ACKNOWLEDGED)
@@ -133,128 +69,18 @@ _FUTURE, _UNMAPPED, _AGED = int(Clock.FUTURE), int(Clock.UNMAPPED), int(Clock.AG
 
 _BAD_CLOCK, _NOT_A_NUMBER = int(Quality.BAD_CLOCK), int(Quality.BAD_NOT_A_NUMBER)
 
-(
-    _OP_POINT,
-    _OP_CONSTANT,
-    _OP_ADD,
-    _OP_SUBTRACT,
-    _OP_MULTIPLY,
-    _OP_DIVIDE,
-    _OP_MINIMUM,
-    _OP_MAXIMUM,
-    _OP_ABS,
-    _OP_NEGATE,
-    _OP_LESS,
-    _OP_LESS_EQUAL,
-    _OP_GREATER,
-    _OP_GREATER_EQUAL,
-    _OP_EQUAL,
-    _OP_NOT_EQUAL,
-    _OP_AND,
-    _OP_OR,
-    _OP_NOT,
-) = (int(op) for op in Op)
 
-
-@_compiled
-def _compare(op: int, left: float, right: float) -> float:
-    if op == _OP_LESS:
-        result = left < right
-    elif op == _OP_LESS_EQUAL:
-        result = left <= right
-    elif op == _OP_GREATER:
-        result = left > right
-    elif op == _OP_GREATER_EQUAL:
-        result = left >= right
-    elif op == _OP_EQUAL:
-        result = left == right
-    else:
-        result = left != right
-    return 1.0 if result else 0.0
-
-
-@_compiled
-def _binary(op: int, left: float, right: float) -> float:
-    if op == _OP_AND:
-        return 0.0 if left == 0.0 or right == 0.0 else left * right
-    if op == _OP_OR:
-        return 1.0 if left == 1.0 or right == 1.0 else left + right
-    if math.isnan(left) or math.isnan(right):
-        return math.nan
-    if op == _OP_ADD:
-        return left + right
-    if op == _OP_SUBTRACT:
-        return left - right
-    if op == _OP_MULTIPLY:
-        return left * right
-    if op == _OP_DIVIDE:
-        return left / right if right != 0.0 else math.nan
-    if op == _OP_MINIMUM:
-        return min(left, right)
-    if op == _OP_MAXIMUM:
-        return max(left, right)
-    return _compare(op, left, right)
-
-
-@_inlined
-def _known_value(state: State, row: int) -> float:
-    if row < 0 or state.points[row].quality >= 0x80:
-        return math.nan
-    return float(state.points[row].value)
-
-
-@_compiled
-def _run(tables: Tables, state: State, first: int, end: int) -> float:
-    """Run a postfix program; 1 true, 0 false, NaN unknown."""
-    stack = state.stack
-    top = -1
-    for at in range(first, end):
-        op = tables.code[at, 0]
-        argument = tables.code[at, 1]
-        if op == _OP_POINT:
-            top += 1
-            stack[top] = _known_value(state, argument)
-        elif op == _OP_CONSTANT:
-            top += 1
-            stack[top] = tables.constants[argument]
-        elif op == _OP_ABS:
-            stack[top] = abs(stack[top])
-        elif op == _OP_NEGATE:
-            stack[top] = -stack[top]
-        elif op == _OP_NOT:
-            stack[top] = 1.0 - stack[top]
-        else:
-            top -= 1
-            stack[top] = _binary(op, stack[top], stack[top + 1])
-        if not math.isfinite(stack[top]):
-            stack[top] = math.nan
-    return float(stack[top])
-
-
-@_inlined
-def _truth(value: float) -> int:
-    if math.isnan(value):
-        return -1
-    return 1 if value != 0.0 else 0
-
-
-@_inlined
-def _active(state: State, d: int) -> bool:
-    code = state.alarms[d].state
-    return bool(code in (_UNACK, _ACK))
-
-
-@_compiled
+@compiled
 def _covered(tables: Tables, state: State, d: int) -> bool:
     rule = tables.rules[d]
     for at in range(rule.by_first, rule.by_end):
         other = int(tables.pool[at])
-        if _active(state, other) and state.alarms[other].holds == 0:
+        if is_active(state, other) and state.alarms[other].holds == 0:
             return True
     return False
 
 
-@_inlined
+@inlined
 def _touch(state: State, d: int) -> None:
     alarm = state.alarms[d]
     if alarm.touched == 0:
@@ -263,7 +89,7 @@ def _touch(state: State, d: int) -> None:
         state.clock[_TOUCHED] += 1
 
 
-@_compiled
+@compiled
 def _emit(
     tables: Tables, state: State, out: Out, d: int, arrow: int, time: int, value: float, quality: int, rung: bool
 ) -> None:
@@ -299,7 +125,7 @@ def _emit(
     _touch(state, d)
 
 
-@_compiled
+@compiled
 def _tell(tables: Tables, state: State, out: Out, d: int, arrow: int, time: int, rung: bool) -> None:
     """Emit an arrow that no sample fired, with the newest value."""
     alarm = state.alarms[d]
@@ -313,7 +139,7 @@ def _tell(tables: Tables, state: State, out: Out, d: int, arrow: int, time: int,
     _emit(tables, state, out, d, arrow, time, value, quality, rung)
 
 
-@_compiled
+@compiled
 def _raise(tables: Tables, state: State, out: Out, d: int, time: int) -> None:
     alarm = state.alarms[d]
     alarm.pending = 0
@@ -324,7 +150,7 @@ def _raise(tables: Tables, state: State, out: Out, d: int, time: int) -> None:
     _emit(tables, state, out, d, _RAISE, time, float(alarm.value), int(alarm.quality), rung)
 
 
-@_compiled
+@compiled
 def _clear(tables: Tables, state: State, out: Out, d: int, time: int) -> None:
     alarm = state.alarms[d]
     alarm.pending = 0
@@ -335,7 +161,7 @@ def _clear(tables: Tables, state: State, out: Out, d: int, time: int) -> None:
     _emit(tables, state, out, d, _CLEAR, time, float(alarm.value), int(alarm.quality), rung)
 
 
-@_compiled
+@compiled
 def _announce(tables: Tables, state: State, out: Out, d: int, time: int) -> None:
     """Ring an instance that stands without having rung, once nothing speaks against it."""
     alarm = state.alarms[d]
@@ -344,17 +170,17 @@ def _announce(tables: Tables, state: State, out: Out, d: int, time: int) -> None
         _tell(tables, state, out, d, _ANNOUNCE, time, True)
 
 
-@_compiled
+@compiled
 def _freed(tables: Tables, state: State, out: Out, d: int, time: int) -> None:
     """Alarm anew when the last hold was lifted and the alarm stands or is latched."""
     alarm = state.alarms[d]
     latched = alarm.state == _LATCHED_UNACK or alarm.state == _LATCHED_ACK
-    if alarm.holds == 0 and (latched or _active(state, d)):
+    if alarm.holds == 0 and (latched or is_active(state, d)):
         alarm.covered = 1 if not latched and _covered(tables, state, d) else 0
         _tell(tables, state, out, d, _REALARM, time, alarm.covered == 0)
 
 
-@_inlined
+@inlined
 def _begin(tables: Tables, state: State, d: int, which: int, time: int, received: int, sequence: int) -> None:
     alarm = state.alarms[d]
     alarm.pending = which
@@ -364,14 +190,14 @@ def _begin(tables: Tables, state: State, d: int, which: int, time: int, received
     alarm.first_sequence = sequence
 
 
-@_inlined
+@inlined
 def _delay(tables: Tables, state: State, d: int) -> int:
     if state.alarms[d].pending == PENDING_ON:
         return int(tables.rules[d].on_delay)
     return int(tables.rules[d].off_delay)
 
 
-@_inlined
+@inlined
 def _pend(tables: Tables, state: State, out: Out, d: int, which: int, time: int, received: int, sequence: int) -> None:
     """Begin or go on with a pending change; fire it when its delay is over."""
     alarm = state.alarms[d]
@@ -388,7 +214,7 @@ def _pend(tables: Tables, state: State, out: Out, d: int, which: int, time: int,
         state.timers[d] = alarm.received + delay
 
 
-@_inlined
+@inlined
 def _step(
     tables: Tables,
     state: State,
@@ -424,7 +250,7 @@ def _step(
     alarm.quality = quality
     alarm.last = time
     alarm.last_sequence = sequence
-    active = _active(state, d)
+    active = is_active(state, d)
     if (truth == 1) == active:
         alarm.pending = 0
         alarm.paused = 0
@@ -437,73 +263,7 @@ def _step(
         _pend(tables, state, out, d, PENDING_OFF, time, received, sequence)
 
 
-@_compiled
-def _vote(tables: Tables, state: State, d: int) -> tuple[int, float]:
-    rule = tables.rules[d]
-    threshold = rule.limit
-    if _active(state, d):
-        threshold -= rule.direction * rule.deadband
-    votes = 0
-    unknown = 0
-    for at in range(rule.input_first, rule.input_end):
-        value = _known_value(state, tables.pool[at])
-        if math.isnan(value):
-            unknown += 1
-        elif (value >= threshold) if rule.direction > 0 else (value <= threshold):
-            votes += 1
-    if votes >= rule.needed:
-        return 1, float(votes)
-    return (0 if votes + unknown < rule.needed else -1), float(votes)
-
-
-@_inlined
-def _beyond(state: State, d: int, value: float, limit: float, deadband: float) -> int:
-    if not math.isfinite(value):
-        return -1
-    return 1 if value >= (limit - deadband if _active(state, d) else limit) else 0
-
-
-@_inlined
-def _is_abnormal(tables: Tables, d: int, value: float) -> int:
-    rule = tables.rules[d]
-    for at in range(rule.state_first, rule.state_end):
-        if value == float(tables.pool[at]):
-            return 1
-    return 0
-
-
-@_inlined
-def _condition(tables: Tables, state: State, d: int, time: int, known: bool) -> tuple[int, float]:
-    """Return the truth of a definition's condition on the points' newest values, and the value it went by."""
-    rule = tables.rules[d]
-    kind = rule.kind
-    if kind == _VOTE:
-        return _vote(tables, state, d)
-    if kind == _EXPRESSION:
-        result = _run(tables, state, rule.code_first, rule.code_end)
-        return _truth(result), math.nan
-    point = state.points[rule.point]
-    value = float(point.value)
-    if kind == _BAD:
-        return (0 if known else 1), math.nan
-    if kind == _DEVIATION:
-        value = abs(_known_value(state, rule.point) - _known_value(state, rule.other))
-        return _beyond(state, d, value, rule.limit, rule.deadband), value
-    if not known:
-        return -1, math.nan
-    if kind == _UP:
-        return _beyond(state, d, value, rule.limit, rule.deadband), value
-    if kind == _DOWN:
-        return _beyond(state, d, -value, -rule.limit, rule.deadband), value
-    if kind == _STATE:
-        return _is_abnormal(tables, d, value), value
-    if kind == _RATE and point.good_time > NEVER and time > point.good_time:
-        rate = (value - point.good_value) / ((time - point.good_time) * 1e-6)
-        return _beyond(state, d, abs(rate), rule.limit, rule.deadband), rate
-    return -1, math.nan
-
-
-@_inlined
+@inlined
 def _band(tables: Tables, state: State, row: int) -> None:
     """Compute the values between which the point's definitions cannot change."""
     point = state.points[row]
@@ -516,7 +276,7 @@ def _band(tables: Tables, state: State, row: int) -> None:
         d = int(tables.entries[at, 0])
         alarm = state.alarms[d]
         rule = tables.rules[d]
-        active = _active(state, d)
+        active = is_active(state, d)
         silent = alarm.state == _UNACK and alarm.rang == 0 and alarm.holds == 0 and alarm.covered == 0
         restless = alarm.pending != 0 or alarm.release != 0 or silent
         if restless or (active and (rule.kind >= _STALE or alarm.aged != 0)):
@@ -535,16 +295,16 @@ def _band(tables: Tables, state: State, row: int) -> None:
     point.high = high if quiet else -math.inf
 
 
-@_compiled
+@compiled
 def _band_of(tables: Tables, state: State, d: int) -> None:
     row = int(tables.rules[d].point)
     if row >= 0:
         _band(tables, state, row)
 
 
-@_compiled
+@compiled
 def _cover(tables: Tables, state: State, out: Out, d: int, time: int) -> None:
-    if not _active(state, d):
+    if not is_active(state, d):
         return
     alarm = state.alarms[d]
     covered = 1 if _covered(tables, state, d) else 0
@@ -556,7 +316,7 @@ def _cover(tables: Tables, state: State, out: Out, d: int, time: int) -> None:
     _band_of(tables, state, d)
 
 
-@_compiled
+@compiled
 def _settle(tables: Tables, state: State, out: Out) -> None:
     """After something changed: who is covered now, and the bands of the points concerned."""
     for at in range(state.clock[_TOUCHED]):
@@ -576,7 +336,7 @@ def _settle(tables: Tables, state: State, out: Out) -> None:
     state.clock[_TOUCHED] = 0
 
 
-@_compiled
+@compiled
 def _hold(tables: Tables, state: State, out: Out, d: int, hold: int, arrow: int, time: int, quiet: bool) -> None:
     """Set or lift a hold by design; with ``quiet`` nothing is said of an alarm that is normal."""
     alarm = state.alarms[d]
@@ -594,7 +354,7 @@ def _hold(tables: Tables, state: State, out: Out, d: int, hold: int, arrow: int,
         _freed(tables, state, out, d, time)
 
 
-@_compiled
+@compiled
 def _evaluate(
     tables: Tables, state: State, out: Out, row: int, time: int, received: int, sequence: int, aged: bool
 ) -> None:
@@ -607,15 +367,15 @@ def _evaluate(
         rule = tables.rules[d]
         enabled = -1
         if roles & ROLE_ENABLE:
-            enabled = _truth(_run(tables, state, rule.enable_first, rule.enable_end))
+            enabled = truth_of(run(tables, state, rule.enable_first, rule.enable_end))
             if enabled == 0:
                 _hold(tables, state, out, d, _ENABLE, _HELD_BY_DESIGN, time, False)
         if roles & ROLE_CONDITION:
             if rule.kind == _STALE:
-                if not aged and (_active(state, d) or state.alarms[d].pending != 0):
+                if not aged and (is_active(state, d) or state.alarms[d].pending != 0):
                     _step(tables, state, out, d, 0, math.nan, quality, time, received, sequence, False)
             else:
-                truth, value = _condition(tables, state, d, time, known)
+                truth, value = condition(tables, state, d, time, known)
                 _step(tables, state, out, d, truth, value, quality, time, received, sequence, aged)
             if state.alarms[d].release:
                 state.alarms[d].release = 0
@@ -628,7 +388,7 @@ def _evaluate(
         _band(tables, state, row)
 
 
-@_inlined
+@inlined
 def _take(
     tables: Tables,
     state: State,
@@ -676,7 +436,7 @@ def _take(
         point.good_value = value
 
 
-@_compiled
+@compiled
 def samples(
     tables: Tables,
     state: State,
@@ -729,7 +489,7 @@ def samples(
     return len(point)
 
 
-@_compiled
+@compiled
 def _shift(state: State, back: int) -> None:
     """The node's clock was set back: what waits for it keeps its remaining time."""
     for d in range(len(state.timers)):
@@ -740,7 +500,7 @@ def _shift(state: State, back: int) -> None:
             state.until[d] -= back
 
 
-@_compiled
+@compiled
 def _advance(state: State, time: int) -> None:
     last = state.clock[_TICK]
     if last > NEVER:
@@ -752,7 +512,7 @@ def _advance(state: State, time: int) -> None:
     state.clock[_TICK] = time
 
 
-@_allocating
+@allocating
 def due(tables: Tables, state: State, time: int) -> NDArray[np.int64]:
     """Set the clock and return the definitions whose timer has run out, in the order in which they were due."""
     _advance(state, time)
@@ -772,7 +532,7 @@ def due(tables: Tables, state: State, time: int) -> NDArray[np.int64]:
     return found[np.argsort(moments, kind="mergesort")]
 
 
-@_compiled
+@compiled
 def act(
     tables: Tables, state: State, out: Out, d: int, arrow: int, hold: int, sets: bool, time: int, until: int
 ) -> None:
@@ -800,7 +560,7 @@ def act(
     _settle(tables, state, out)
 
 
-@_compiled
+@compiled
 def tick(tables: Tables, state: State, out: Out, fires: NDArray[np.int64], time: int, sequence: int) -> None:
     """Let time pass: pending delays that ``due`` found, stale points, shelvings that end."""
     for d in fires:
@@ -815,7 +575,7 @@ def tick(tables: Tables, state: State, out: Out, fires: NDArray[np.int64], time:
         d = int(tables.stale[place])
         alarm = state.alarms[d]
         rule = tables.rules[d]
-        if alarm.pending == 0 and not _active(state, d) and not alarm.holds & _CONNECTOR:
+        if alarm.pending == 0 and not is_active(state, d) and not alarm.holds & _CONNECTOR:
             point = state.points[rule.point]
             if state.clock[_OBSERVED] - point.seen >= rule.stale_after:
                 _step(tables, state, out, d, 1, math.nan, int(point.quality), time, time, sequence, False)
@@ -826,7 +586,7 @@ def tick(tables: Tables, state: State, out: Out, fires: NDArray[np.int64], time:
             act(tables, state, out, d, _EXPIRE, _SHELVED, False, int(state.until[d]), FOREVER)
 
 
-@_compiled
+@compiled
 def connector(
     tables: Tables, state: State, out: Out, d: int, points: NDArray[np.int32], up: bool, time: int, sequence: int
 ) -> None:
@@ -850,11 +610,11 @@ def connector(
                 alarm.release = 0
                 _hold(tables, state, out, c, _CONNECTOR, _HELD_BY_DESIGN, time, True)
             elif rule.kind == _STALE:
-                if alarm.holds & _CONNECTOR and _active(state, c):
+                if alarm.holds & _CONNECTOR and is_active(state, c):
                     _clear(tables, state, out, c, max(time, int(alarm.clock)))
                 _hold(tables, state, out, c, _CONNECTOR, _FREED_BY_DESIGN, time, True)
             elif alarm.holds & _CONNECTOR:
-                if _active(state, c) or alarm.pending != 0:
+                if is_active(state, c) or alarm.pending != 0:
                     alarm.release = 1
                 else:
                     _hold(tables, state, out, c, _CONNECTOR, _FREED_BY_DESIGN, time, True)
@@ -862,7 +622,7 @@ def connector(
     _settle(tables, state, out)
 
 
-@_compiled
+@compiled
 def free_connector(tables: Tables, state: State, out: Out, d: int, time: int) -> None:
     """Lift the hold of a connector that is no longer the point's."""
     state.alarms[d].release = 0
@@ -871,13 +631,13 @@ def free_connector(tables: Tables, state: State, out: Out, d: int, time: int) ->
     _settle(tables, state, out)
 
 
-@_compiled
+@compiled
 def reconsider(tables: Tables, state: State, out: Out, d: int, time: int, sequence: int) -> None:
     """Evaluate a definition that is new or changed on the points' newest values."""
     rule = tables.rules[d]
     enabled = -1
     if rule.enable_end > rule.enable_first:
-        enabled = _truth(_run(tables, state, rule.enable_first, rule.enable_end))
+        enabled = truth_of(run(tables, state, rule.enable_first, rule.enable_end))
         if enabled == 0:
             _hold(tables, state, out, d, _ENABLE, _HELD_BY_DESIGN, time, False)
     elif state.alarms[d].holds & _ENABLE:
@@ -888,7 +648,7 @@ def reconsider(tables: Tables, state: State, out: Out, d: int, time: int, sequen
         if seen or rule.multi:
             known = row >= 0 and state.points[row].quality < 0x80
             quality = int(state.points[row].quality) if row >= 0 else 0
-            truth, value = _condition(tables, state, d, time, known)
+            truth, value = condition(tables, state, d, time, known)
             _step(tables, state, out, d, truth, value, quality, time, time, sequence, False)
     if enabled == 1:
         _hold(tables, state, out, d, _ENABLE, _FREED_BY_DESIGN, time, False)
@@ -896,7 +656,7 @@ def reconsider(tables: Tables, state: State, out: Out, d: int, time: int, sequen
     _settle(tables, state, out)
 
 
-@_compiled
+@compiled
 def bands(tables: Tables, state: State) -> None:
     """Compute the quiet bands and timers of a state that was just put together."""
     for d in range(len(state.timers)):
