@@ -16,7 +16,8 @@ from anlan.core import log
 from anlan.core.batch import BatchHeader, SampleBatch, decode
 from anlan.core.health import Health
 from anlan.core.time import now_us
-from anlan.perceive import connector
+from anlan.perceive import connector, service
+from anlan.perceive.connectors import _mqtt_connection, mqtt
 from anlan.perceive.service import GatewayService
 from anlan.plant.model import ConnectorSpec, Plant, Point, SiteInfo, encode_plant, revision_of
 from anlan.settings import Settings
@@ -32,6 +33,14 @@ def _connectors_of_the_tree(monkeypatch: pytest.MonkeyPatch) -> None:
     declared = project["entry-points"][connector.ENTRY_POINTS]
     found = tuple(EntryPoint(name, value, connector.ENTRY_POINTS) for name, value in declared.items())
     monkeypatch.setattr(connector, "entry_points", lambda group: found)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look more often than in service, so that tests need not wait for the next second."""
+    monkeypatch.setattr(service, "REPORT_S", 0.05)
+    monkeypatch.setattr(mqtt, "LOOK_S", 0.05)
+    monkeypatch.setattr(_mqtt_connection, "REFUSAL_DELAY_S", 0.05)
 
 
 def make_plant(connectors: tuple[ConnectorSpec, ...], points: int = 10, **changes: Any) -> Plant:

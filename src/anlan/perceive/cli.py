@@ -110,7 +110,7 @@ def _readable(raw: bytes) -> str:
         text = raw.decode()
     except UnicodeDecodeError:
         text = ""
-    if text.isprintable() or (text and all(character.isprintable() or character in "\r\n\t" for character in text)):
+    if text and all(character.isprintable() or character in "\r\n\t" for character in text):
         return text
     lines = [raw[start : start + 16] for start in range(0, len(raw), 16)]
     return "\n".join(f"{number * 16:06x}  {line.hex(' ')}" for number, line in enumerate(lines))

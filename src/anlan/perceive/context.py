@@ -18,7 +18,8 @@ from anlan.core.ids import ulid_of
 from anlan.core.time import now_us
 from anlan.perceive.connector import Arrival
 from anlan.perceive.dead_letters import DeadLetters
-from anlan.perceive.gateway import Feeder, Gateway, Tally
+from anlan.perceive.gateway import Gateway
+from anlan.perceive.groups import Feeder, Tally
 from anlan.plant.model import ConnectorSpec
 from anlan.settings import Settings
 

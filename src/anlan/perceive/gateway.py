@@ -16,21 +16,20 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Protocol
 
 import nats.errors
 import numpy as np
 from numpy.typing import NDArray
 
 from anlan.core import log
-from anlan.core.batch import BatchHeader, Run, SampleBatch, encode
+from anlan.core.batch import BatchHeader, SampleBatch, encode
 from anlan.core.errors import InvalidInputError, UnavailableError
 from anlan.core.health import Health
 from anlan.core.time import now_us
 from anlan.perceive.appender import Appender, LogState
 from anlan.perceive.buffer import Buffer, Lane, Record
-from anlan.perceive.engine import COUNTS, UNKNOWN, PointTable, judge
+from anlan.perceive.engine import UNKNOWN, PointTable, judge
+from anlan.perceive.groups import Feeder, Group, Portion, Tally, completion, countdown, owned, runs_of
 from anlan.store.fabric.client import Fabric
 
 logger = logging.getLogger(__name__)
@@ -40,61 +39,6 @@ ROWS = 200_000
 BUDGET = 32 << 20
 RESUME = 24 << 20
 ROW_BYTES = 21
-_NEVER_OFFSET = -(1 << 62)
-
-
-@dataclass(slots=True)
-class Tally:
-    """Counters of one connector, by ``engine.COUNTS``, and what else is told of it."""
-
-    connector: str
-    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(COUNTS), np.int64))
-    messages: int = 0
-    unmapped: int = 0
-    dead: int = 0
-    last_seen: int = 0
-    newest_offset: int = _NEVER_OFFSET
-    unmapped_tags: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Portion:
-    """Raw samples of one connector on their way into a group.
-
-    Attributes:
-        size: bytes it holds of the budget.
-        packs: how many device messages it stands for.
-        bufferable: may rest on disk while the log is away; its device is not waiting for an acknowledgement.
-        done: called with None after the log has it, or with what became of it instead.
-    """
-
-    tally: Tally
-    batch: SampleBatch
-    received: int
-    size: int
-    done: Callable[[Exception | None], None]
-    packs: int = 1
-    bufferable: bool = True
-
-
-class Feeder(Protocol):
-    """A source that is asked for what it has at the moment a group forms, so that it decodes many packs at once."""
-
-    def take(self, packs: int, bufferable_only: bool) -> list[Portion]:
-        """Return portions standing for at most about ``packs`` packs; none when there is nothing to take."""
-        ...
-
-
-@dataclass(slots=True)
-class Group:
-    """One log message under way, with the portions it came from."""
-
-    id: str
-    message: bytes
-    samples: int
-    portions: list[Portion]
-    acked: bool = False
-    unlogged: bool = False
 
 
 class Gateway:
@@ -210,7 +154,7 @@ class Gateway:
             future.set_result(None)
             return future
         pieces = [slice(start, min(start + ROWS, rows)) for start in range(0, rows, ROWS)]
-        done = _completion(future, len(pieces))
+        done = completion(future, len(pieces))
         for piece in pieces:
             part = SampleBatch(
                 np.asarray(batch.point[piece], np.int32),
@@ -247,7 +191,7 @@ class Gateway:
         records = [
             (Lane.PRIORITY, Record(group.id, group.samples, group.message))
             for group in self._order
-            if not group.acked and any(portion.bufferable for portion in group.portions)
+            if not group.acked and not group.copied and any(portion.bufferable for portion in group.portions)
         ]
         waiting = [portion for portion in self._queue if portion.bufferable]
         if waiting and (group := self._form(waiting)).samples:
@@ -319,7 +263,7 @@ class Gateway:
         now = now_us()
         batch = SampleBatch.concatenate([portion.batch for portion in portions])
         if len(portions) == 1:
-            batch = _owned(batch)
+            batch = owned(batch)
         lengths = np.fromiter((len(portion.batch) for portion in portions), np.int64, len(portions))
         starts = np.zeros(len(portions) + 1, np.int64)
         np.cumsum(lengths, out=starts[1:])
@@ -332,7 +276,7 @@ class Gateway:
             known[known] = table.known[batch.point[known]]
             lengths = np.add.reduceat(np.append(known, False), starts[:-1]) * (lengths > 0)
             batch = batch.take(known)
-        runs = _runs(portions, lengths)
+        runs = runs_of(portions, lengths)
         if not len(batch):
             return Group("", b"", 0, portions, acked=True)
         self._counter += 1
@@ -396,9 +340,9 @@ class Gateway:
         while True:
             await self._down.wait()
             refusing = self.appender.state is LogState.REFUSING
-            if refusing:
-                for group in list(self._order):
-                    await self._ring_unlogged(group)
+            for group in list(self._order):
+                await self._ring_unlogged(group)
+            await self._copy_waiting()
             portions = self._gather(bufferable_only=not refusing)
             if not portions:
                 with contextlib.suppress(TimeoutError):
@@ -408,6 +352,18 @@ class Gateway:
                     await asyncio.sleep(0.05)
                 continue
             await self._put_aside(portions)
+
+    async def _copy_waiting(self) -> None:
+        """Copy groups that were under way to the disk: they are tried again from memory, but must outlive a crash."""
+        groups = [
+            group
+            for group in self._order
+            if not group.copied and not group.acked and any(portion.bufferable for portion in group.portions)
+        ]
+        for group in groups:
+            group.copied = True
+        if groups:
+            await self._store([(Lane.PRIORITY, Record(group.id, group.samples, group.message)) for group in groups])
 
     async def _put_aside(self, portions: list[Portion]) -> None:
         waiting = [portion for portion in portions if not portion.bufferable]
@@ -466,7 +422,7 @@ class Gateway:
             inside = (point >= 0) & (point < len(alarmed))
             urgent = inside & alarmed[np.where(inside, point, 0)]
             parts = [(lane, mask) for lane, mask in ((Lane.PRIORITY, urgent), (Lane.NORMAL, ~urgent)) if mask.any()]
-            done = _countdown(portion.done, len(parts))
+            done = countdown(portion.done, len(parts))
             for order, (lane, mask) in enumerate(parts):
                 packs = portion.packs if order == 0 else 0
                 lanes[lane].append(
@@ -503,55 +459,3 @@ class Gateway:
                     done(None)
             async with self._disk:
                 await asyncio.to_thread(self._buffer.remove, path)
-
-
-def _owned(batch: SampleBatch) -> SampleBatch:
-    # The kernel writes into the columns and is compiled for writable, contiguous ones.
-    return SampleBatch(
-        np.require(batch.point, requirements=("C", "W")),
-        np.require(batch.time, requirements=("C", "W")),
-        np.require(batch.value, requirements=("C", "W")),
-        np.require(batch.quality, requirements=("C", "W")),
-    )
-
-
-def _runs(portions: list[Portion], lengths: NDArray[np.int64]) -> tuple[Run, ...]:
-    runs: list[Run] = []
-    for portion, rows in zip(portions, lengths.tolist(), strict=True):
-        if not rows:
-            continue
-        if runs and runs[-1].connector == portion.tally.connector:
-            runs[-1] = Run(portion.tally.connector, runs[-1].rows + rows)
-        else:
-            runs.append(Run(portion.tally.connector, rows))
-    return tuple(runs)
-
-
-def _completion(future: asyncio.Future[None], parts: int) -> Callable[[Exception | None], None]:
-    def finish(problem: Exception | None) -> None:
-        if future.done():
-            return
-        if problem is None:
-            future.set_result(None)
-        else:
-            future.set_exception(problem)
-            future.exception()  # a source that does not wait must not be told of it on stderr
-
-    return _countdown(finish, parts)
-
-
-def _countdown(finish: Callable[[Exception | None], None], parts: int) -> Callable[[Exception | None], None]:
-    if parts == 1:
-        return finish
-    left = parts
-    first: list[Exception] = []
-
-    def done(problem: Exception | None) -> None:
-        nonlocal left
-        left -= 1
-        if problem is not None:
-            first.append(problem)
-        if left == 0:
-            finish(first[0] if first else None)
-
-    return done

@@ -14,7 +14,8 @@ from anlan.perceive.connector import Connector, Mendable, load
 from anlan.perceive.context import GatewayContext
 from anlan.perceive.dead_letters import DeadLetters
 from anlan.perceive.engine import BAD, FUTURE, GOOD, LATE, UNCERTAIN, UNKNOWN, compile_points
-from anlan.perceive.gateway import _NEVER_OFFSET, Gateway, Tally
+from anlan.perceive.gateway import Gateway
+from anlan.perceive.groups import NEVER_OFFSET, Tally
 from anlan.perceive.model import ConnectorStatus
 from anlan.perceive.records import Records
 from anlan.plant.model import ConnectorSpec, Plant
@@ -177,9 +178,9 @@ class Runner:
 def _status(running: _Running) -> ConnectorStatus:
     tally, context = running.tally, running.context
     counts = tally.counts.tolist()
-    if tally.newest_offset != _NEVER_OFFSET:
+    if tally.newest_offset != NEVER_OFFSET:
         running.clock_offset_us = tally.newest_offset
-        tally.newest_offset = _NEVER_OFFSET
+        tally.newest_offset = NEVER_OFFSET
     state, reason, since, offset = "starting", "", running.since, running.clock_offset_us
     if context is not None:
         state, reason, since = context.health.state, context.health.reason, context.health.since or since

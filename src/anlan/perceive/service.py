@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 POLL_S = 10.0
 FIRST_WAIT_S = 5.0
 FLUSH_S = 5.0
+REPORT_S = 1.0
 
 
 async def run(fabric: Fabric, health: Health, stop: asyncio.Event) -> None:
@@ -130,6 +131,8 @@ class GatewayService:
                 await asyncio.wait_for(stop.wait(), 0.25)
 
     async def _load(self) -> bool:
+        if not self._fabric.client.is_connected:
+            return False
         try:
             revision, document = await asyncio.wait_for(self._fabric.current_config(), 5)
         except (NotFoundError, nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError) as error:
@@ -202,7 +205,7 @@ class GatewayService:
             counters["dead_letters"] = self._dead_letters.total
             for name in ("good", "uncertain", "bad", "late", "future", "unmapped", "messages"):
                 counters[name] = sum(getattr(status, name) for status in statuses)
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(REPORT_S)
 
     def _log_state(self, state: LogState, reason: str) -> None:
         self._records.system("log", state.value, reason)

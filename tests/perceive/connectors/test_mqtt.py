@@ -17,6 +17,7 @@ from anlan.core.actor import SYSTEM
 from anlan.core.quality import Quality
 from anlan.core.time import now_us
 from anlan.perceive.connectors import _mqtt_packets as mqtt
+from anlan.perceive.decoders.senml import SenmlDecoder
 from anlan.perceive.model import DeadLetterPage, ListDeadLetters, Mend, MendResult
 from anlan.plant.model import ConnectorSpec
 from anlan.settings import Settings
@@ -449,29 +450,31 @@ async def test_a_client_that_goes_silent_is_closed_after_its_keep_alive(
     assert (kind, body[0]) == (mqtt.DISCONNECT, mqtt.KEEP_ALIVE)
 
 
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
-        (mqtt.publish(5, b"a", b"", 2, False, 1), mqtt.QOS_UNSUPPORTED),
-        (mqtt.publish(5, b"a/#", b"", 1, False, 1), mqtt.TOPIC_INVALID),
-        (mqtt.publish(5, b"\xff", b"", 1, False, 1), mqtt.TOPIC_INVALID),
-        (mqtt.publish(5, b"a", b"", 1, False, 0), mqtt.PROTOCOL_ERROR),
-        (mqtt.packet(mqtt.PUBREL << 4 | 2, b"\0\1"), mqtt.PROTOCOL_ERROR),
-        (mqtt.packet(mqtt.AUTH << 4, b"\x18\0"), mqtt.BAD_METHOD),
-        (mqtt.packet(mqtt.SUBSCRIBE << 4 | 2, b"\0\1\0"), mqtt.PROTOCOL_ERROR),
-        (mqtt.packet(mqtt.PUBLISH << 4, b"\0\x09a"), mqtt.MALFORMED),
-        (b"\x30\xff\xff\xff\xff\x01", mqtt.MALFORMED),
-        (mqtt.connect(mqtt.Connect(5, "x", True, 0, {}, None, None, None)), mqtt.PROTOCOL_ERROR),
-    ],
-)
+WRONG = [
+    (mqtt.publish(5, b"a", b"", 2, False, 1), mqtt.QOS_UNSUPPORTED),
+    (mqtt.publish(5, b"a/#", b"", 1, False, 1), mqtt.TOPIC_INVALID),
+    (mqtt.publish(5, b"\xff", b"", 1, False, 1), mqtt.TOPIC_INVALID),
+    (mqtt.publish(5, b"a", b"", 1, False, 0), mqtt.PROTOCOL_ERROR),
+    (mqtt.packet(mqtt.PUBREL << 4 | 2, b"\0\1"), mqtt.PROTOCOL_ERROR),
+    (mqtt.packet(mqtt.AUTH << 4, b"\x18\0"), mqtt.BAD_METHOD),
+    (mqtt.packet(mqtt.SUBSCRIBE << 4 | 2, b"\0\1\0"), mqtt.PROTOCOL_ERROR),
+    (mqtt.packet(mqtt.PUBLISH << 4, b"\0\x09a"), mqtt.MALFORMED),
+    (b"\x30\xff\xff\xff\xff\x01", mqtt.MALFORMED),
+    (mqtt.connect(mqtt.Connect(5, "x", True, 0, {}, None, None, None)), mqtt.PROTOCOL_ERROR),
+]
+
+
 async def test_a_wrong_packet_ends_its_connection_with_the_reason(
-    settings: Settings, fabric_process: FabricProcess, data: bytes, reason: int
+    settings: Settings, fabric_process: FabricProcess
 ) -> None:
     async with edge(settings) as running:
-        client = await BareClient.connect(running.port, "wrong", version=5)
-        client.write(data)
-        kind, body = await client.packet()
-    assert (kind, body[0]) == (mqtt.DISCONNECT, reason)
+        answers = []
+        for number, (data, _) in enumerate(WRONG):
+            client = await BareClient.connect(running.port, f"wrong{number}", version=5)
+            client.write(data)
+            kind, body = await client.packet()
+            answers.append((kind, body[0]))
+    assert answers == [(mqtt.DISCONNECT, reason) for _, reason in WRONG]
 
 
 async def test_an_old_protocol_is_answered_before_it_is_closed(
@@ -505,3 +508,27 @@ async def test_a_dead_letter_is_mended_and_run_again(settings: Settings, fabric_
     assert result.samples == 1
     assert batch.value.tolist() == [1.2]
     assert left == ()
+
+
+async def test_a_pack_that_breaks_its_decoder_is_a_dead_letter_and_spoils_no_other(
+    settings: Settings, fabric_process: FabricProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = SenmlDecoder.decode
+
+    def breaking(self: SenmlDecoder, packs: list[Any]) -> Any:
+        if any(b"poison" in pack.payload for pack in packs):
+            raise ZeroDivisionError("a fault nobody thought of")
+        return plain(self, packs)
+
+    monkeypatch.setattr(SenmlDecoder, "decode", breaking)
+    async with edge(settings) as running:
+        device = await PahoDevice(running.port, "d1").start()
+        for n in range(10):
+            device.send("plant/dev", b"poison" if n == 4 else senml({"m1": n}, START_S + n))
+        await until(lambda: device.acked == 10)
+        await device.stop()
+        batch, _ = await stored(settings)
+        letters = (await running.letters()).letters
+    assert set(batch.value.tolist()) == set(range(10)) - {4}
+    assert [letter.raw for letter in letters] == [b"poison"]
+    assert "ZeroDivisionError" in letters[0].reason

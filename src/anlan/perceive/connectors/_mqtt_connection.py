@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FIRST_PACKET = 64 << 10
-MOST_TOPICS = 20_000
+MOST_TOPICS = 5_000
 MOST_ALIASES = 64
 REFUSAL_DELAY_S = 0.5
 STALL_S = 30.0

@@ -199,7 +199,6 @@ class PacketProtocol(asyncio.Protocol):
         if self._rest:
             data = bytes(self._rest)
             self._rest.clear()
-            self._need = 0
             self._feed(data)
 
     def data_received(self, data: bytes) -> None:
@@ -215,6 +214,7 @@ class PacketProtocol(asyncio.Protocol):
 
     def _feed(self, data: bytes) -> None:
         position, size = 0, len(data)
+        self._need = 0
         try:
             while size - position >= 2 and not self.holding:
                 length = data[position + 1]
@@ -249,7 +249,6 @@ class PacketProtocol(asyncio.Protocol):
             self._rest[:0] = data[position:] if position else data
         else:
             self.partial_since = 0.0
-            self._need = 0
 
     def _length(self, data: bytes, position: int) -> tuple[int, int]:
         """Return (remaining length, where the body starts); (0, 0) when its bytes have not all come."""
@@ -257,7 +256,6 @@ class PacketProtocol(asyncio.Protocol):
         for index in range(4):
             at = position + 1 + index
             if at >= len(data):
-                self._need = 0
                 return 0, 0
             length |= (data[at] & 0x7F) << (7 * index)
             if data[at] < 0x80:

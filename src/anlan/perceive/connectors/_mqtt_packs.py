@@ -8,6 +8,7 @@ the group.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,9 @@ from anlan.perceive.connectors import _mqtt_packets as mqtt
 from anlan.perceive.context import GatewayContext
 from anlan.perceive.decoders import json, senml, sparkplug
 from anlan.perceive.decoders.columns import Decoded, Decoder, Pack
-from anlan.perceive.gateway import Portion
+from anlan.perceive.groups import Portion
+
+logger = logging.getLogger(__name__)
 
 FORMATS = ("json", "senml", "sparkplug")
 PACK_COST = 256
@@ -265,7 +268,7 @@ class PackQueue:
             ]
             if not chosen:
                 continue
-            decoded = decoder.decode([entries[number].pack for number in chosen])
+            decoded = _decode(decoder, [entries[number].pack for number in chosen])
             batches.append(decoded.batch)
             for position, problem in decoded.problems:
                 entry = entries[chosen[position]]
@@ -298,6 +301,30 @@ class PackQueue:
             self._context.event(EventType.DEVICE_TEXT, path, max(0, time), {"text": text[:4096]}, key=key)
         for topic, payload in decoded.answers:
             self._answer(topic, payload)
+
+
+def _decode(decoder: Decoder, packs: list[Pack]) -> Decoded:
+    """Decode; a pack that a decoder fails on unexpectedly is a dead letter too, it would come again and again."""
+    try:
+        return decoder.decode(packs)
+    except Exception:
+        logger.exception("decoding %d packs together failed: trying them one by one", len(packs))
+    whole = Decoded()
+    batches = []
+    for index, pack in enumerate(packs):
+        try:
+            decoded = decoder.decode([pack])
+        except Exception as error:
+            text = f"the decoder failed: {type(error).__name__}: {error}"
+            decoded = Decoded(problems=[(0, DecodeError(text, where="payload"))])
+        batches.append(decoded.batch)
+        whole.problems += [(index, problem) for _, problem in decoded.problems]
+        whole.texts += decoded.texts
+        whole.answers += decoded.answers
+        for tag, count in decoded.unmapped.items():
+            whole.count_unmapped(tag, count)
+    whole.batch = SampleBatch.concatenate(batches)
+    return whole
 
 
 def _settle(tokens: list[Token]) -> Callable[[Exception | None], None]:

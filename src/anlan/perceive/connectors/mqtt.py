@@ -32,6 +32,8 @@ from anlan.plant.model import ConnectorSpec
 
 logger = logging.getLogger(__name__)
 
+LOOK_S = 1.0
+
 MANIFEST = Manifest(
     kind="mqtt",
     name="MQTT listener",
@@ -167,7 +169,7 @@ class MqttConnector:
         try:
             while True:
                 self._look_after()
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(LOOK_S)
         finally:
             server.close()
             for connection in list(self.connections):
