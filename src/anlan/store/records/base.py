@@ -1,7 +1,7 @@
 """SQL: one declarative base, one engine a process, one Alembic chain.
 
-Rooms keep their tables in ``tables.py`` on ``Base`` and their migrations in ``store/records/migrations/versions``. Calls
-are synchronous; services run them with ``asyncio.to_thread``.
+Rooms keep their tables in ``tables.py`` on ``Base`` and their migrations in ``store/records/migrations/versions``.
+Calls are synchronous; services run them with ``asyncio.to_thread``.
 """
 
 from __future__ import annotations
