@@ -34,6 +34,7 @@ from anlan.core.time import now_us
 from anlan.settings import Settings
 from anlan.store.fabric import server
 from anlan.store.fabric.client import Fabric
+from anlan.store.fabric.disk import DiskWatch
 
 logger = logging.getLogger(__name__)
 
@@ -180,6 +181,8 @@ class Supervisor:
         self._fabric: Fabric | None = None
         self._logs: dict[str, IO[bytes]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._disk: DiskWatch | None = None
+        self._disk_looked = 0.0
 
     def add(self, name: str, command: list[str], environment: dict[str, str] | None = None) -> Child:
         """Register a process to supervise; it starts with ``start_child``."""
@@ -199,12 +202,13 @@ class Supervisor:
     async def start_fabric(self) -> None:
         """Start the fabric, make its streams, and watch all processes from now on."""
         if not self.settings.fabric:
+            self._disk = DiskWatch(self.settings, self.settings.directory("logs") / "fabric.log")
             self.start_child(self.add("fabric", server.command(self.settings)))
+        self._watch = asyncio.ensure_future(self._watch_children())
         await server.wait_ready(self.settings)
         self._fabric = await Fabric.connect(self.settings, "runtime", name="supervisor")
         await self._fabric.ensure_streams()
         await self._fabric.client.subscribe(f"{log.HEALTH}.>", cb=self._take_report)
-        self._watch = asyncio.ensure_future(self._watch_children())
 
     def start_parts(self, names: Sequence[str] | None = None) -> None:
         """Start the parts, or those of ``names``."""
@@ -302,19 +306,37 @@ class Supervisor:
     async def _watch_children(self) -> None:
         while True:
             now = time.monotonic()
-            for child in self.children.values():
-                if not child.wanted or child.pid or child.process is None:
-                    continue
-                if not child.next_start:
-                    child.delay = 0.1 if now - child.started > 30 else min(max(child.delay * 2, 0.1), 10.0)
-                    child.next_start = now + child.delay
-                    self._on_change(f"{child.name} ended with {child.process.returncode}; starting again")
-                elif now >= child.next_start:
-                    child.next_start = 0.0
-                    child.restarts += 1
-                    self.start_child(child)
-                    self._tell(child.name, child.restarts)
+            for child in list(self.children.values()):
+                try:
+                    self._look_after(child, now)
+                except OSError as error:
+                    # A full disk or process table must not end the watch over the other parts.
+                    logger.error("%s cannot be started: %s", child.name, error)
+                    child.next_start = now + 1.0
+            if now - self._disk_looked >= 1.0:
+                self._disk_looked = now
+                self._mend_fabric()
             await asyncio.sleep(0.05)
+
+    def _look_after(self, child: Child, now: float) -> None:
+        if not child.wanted or child.pid or child.process is None:
+            return
+        if not child.next_start:
+            child.delay = 0.1 if now - child.started > 30 else min(max(child.delay * 2, 0.1), 10.0)
+            child.next_start = now + child.delay
+            self._on_change(f"{child.name} ended with {child.process.returncode}; starting again")
+        elif now >= child.next_start:
+            self.start_child(child)
+            child.next_start = 0.0
+            child.restarts += 1
+            self._tell(child.name, child.restarts)
+
+    def _mend_fabric(self) -> None:
+        child = self.children.get("fabric")
+        with contextlib.suppress(OSError):
+            if self._disk is not None and child is not None and child.pid and self._disk.restart_due():
+                self._on_change("the fabric could not write and there is room now; starting it again")
+                os.kill(child.pid, signal.SIGTERM)
 
     def _tell(self, name: str, restarts: int) -> None:
         task = asyncio.ensure_future(self._tell_restart(name, restarts))
@@ -337,7 +359,11 @@ class Supervisor:
 
     def _write_pids(self) -> None:
         path = self.settings.data / "pids.json"
-        path.write_text(json.dumps({child.name: child.pid for child in self.children.values()}))
+        partial = path.with_suffix(".partial")
+        # Only for those who look from outside: a full disk must not keep a part from starting.
+        with contextlib.suppress(OSError):
+            partial.write_text(json.dumps({child.name: child.pid for child in self.children.values()}))
+            partial.replace(path)
 
 
 async def _ended(child: Child, deadline: float) -> None:
@@ -358,7 +384,8 @@ async def serve(settings: Settings, parts: tuple[str, ...], announce: Callable[[
     supervisor = Supervisor(settings, parts, announce)
     try:
         await supervisor.start()
-        await _ready_or_stopped(supervisor, stop)
+        while not stop.is_set() and not await _ready_or_stopped(supervisor, stop, announce):
+            pass
         if not stop.is_set():
             announce("all parts are ready")
         await stop.wait()
@@ -367,14 +394,21 @@ async def serve(settings: Settings, parts: tuple[str, ...], announce: Callable[[
         await supervisor.stop()
 
 
-async def _ready_or_stopped(supervisor: Supervisor, stop: asyncio.Event) -> None:
+async def _ready_or_stopped(supervisor: Supervisor, stop: asyncio.Event, announce: Callable[[str], None]) -> bool:
+    """Return whether all parts are ready; one that is not must not end the others, so that is only said."""
     ready = asyncio.ensure_future(supervisor.wait_ready())
     stopped = asyncio.ensure_future(stop.wait())
     done, pending = await asyncio.wait({ready, stopped}, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()
-    if ready in done:
+    if ready not in done:
+        return False
+    try:
         ready.result()
+    except UnavailableError as error:
+        announce(str(error))
+        return False
+    return True
 
 
 def data_lock(data: Path) -> IO[str]:
