@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -133,10 +134,11 @@ def compare_acked(whole: Log, point: NDArray[np.int64], time: NDArray[np.int64],
 
 @dataclass(frozen=True)
 class Told:
-    """The event log's alarm events, read when every record up to ``evaluated`` had been evaluated."""
+    """The event log's alarm events, read when every record up to ``evaluated`` had been evaluated; the journal's ids."""
 
     evaluated: int
     events: list[Event]
+    journal: list[str]
 
 
 async def read_events(node: TrialNode) -> Told:
@@ -144,8 +146,20 @@ async def read_events(node: TrialNode) -> Told:
     evaluated = (await node.monitor_status()).sequence
     await asyncio.sleep(1)  # the events of that record are on their way
     events = await stored_events(node.fabric)
+    await _journalled(node, len(events))
+    journal = (await node.historian.transitions(TransitionQuery(*_EVER)))["id"].to_pylist()
     own = [event for event in events if event.type.startswith(ALARM_EVENTS) and event.source == node.settings.node]
-    return Told(evaluated, own)
+    return Told(evaluated, own, journal)
+
+
+async def _journalled(node: TrialNode, events: int, timeout: float = 60.0) -> None:
+    """Return once the historian's journal holds as many events."""
+    deadline = time.monotonic() + timeout
+    while (await node.historian.status()).events < events:
+        if time.monotonic() > deadline:
+            return  # the comparison tells what is missing
+        await asyncio.sleep(0.25)
+    await asyncio.sleep(1)
 
 
 def undisturbed(whole: Log, node: str, *, without_copies: bool = False) -> list[tuple[int, Event]]:
@@ -218,7 +232,7 @@ async def compare_events(node: TrialNode, whole: Log, told: Told) -> dict[str, A
         "events_by_repeats": _differences(told, clean),
         "events_by_arrow": dict(sorted(Counter(str(e.data.get("arrow", "flood")) for e in due).items())),
         "commands": sum(message.subject == log.COMMAND for message in whole.messages),
-        "journal": await _journal(node, {e.id for e in due if "arrow" in e.data}, set(place)),
+        "journal": _journal(told, {e.id for e in due if "arrow" in e.data}, set(place)),
         "first_differences": [_shown(e) for e in (*missing[:3], *extra[:3], *changed[:3])],
     }
 
@@ -231,10 +245,13 @@ def _differences(told: Told, clean: list[tuple[int, Event]]) -> int:
     return (once - every).total() + (due - once).total()
 
 
-async def _journal(node: TrialNode, due: set[str], expected: set[str]) -> dict[str, int]:
-    ids = (await node.historian.transitions(TransitionQuery(*_EVER)))["id"].to_pylist()
-    found = set(ids)
-    return {"missing": len(due - found), "extra": len(found - expected), "twice": len(ids) - len(found)}
+def _journal(told: Told, due: set[str], expected: set[str]) -> dict[str, int]:
+    found = set(told.journal)
+    return {
+        "missing": len(due - found),
+        "extra": len(found - expected),
+        "twice": len(told.journal) - len(found),
+    }
 
 
 def _shown(event: Event) -> str:
