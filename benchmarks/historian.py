@@ -1,8 +1,8 @@
 """``anlan bench historian``: what the historian stores and answers, on Tennessee Eastman and SKAB data.
 
-Every row goes the way of the real thing: decimals split, ``INSERT`` from an Arrow table, fsync; every question is the SQL
-the service asks. Points get 24 h of 1 Hz each, joined from different variables so that no codec sees the same stretch
-twice in one block. Sizes are of active parts over all columns (``system.columns``), never of the directory.
+Every row goes the way of the real thing: decimals split, ``INSERT`` from an Arrow table, fsync; every question is the
+SQL the service asks. Points get 24 h of 1 Hz each, joined from different variables so that no codec sees the same
+stretch twice in one block. Sizes are of active parts over all columns (``system.columns``), never of the directory.
 """
 
 from __future__ import annotations
@@ -99,14 +99,27 @@ def load(
     state = SplitState()
     spent: list[float] = []
     rows = 0
+    process = psutil.Process()
+    used = -sum(process.cpu_times()[:2])
+    making = 0.0
+    before = time.thread_time()
     for batch, sequence in groups(days, jitter_ms):
+        making += time.thread_time() - before
         began = time.perf_counter()
         session.insert(schema.SAMPLES, sample_rows(batch, sequence, state))
         spent.append(time.perf_counter() - began)
         rows += len(batch)
         if len(spent) % 50 == 0:
             progress(f"{rows / 1e6:.0f} M rows, {rows / sum(spent) / 1e6:.2f} M rows/s")
-    return {"rows": rows, "samples_per_s": round(rows / sum(spent)), "insert_ms": percentiles(spent)}
+        before = time.thread_time()
+    used += sum(process.cpu_times()[:2]) - making
+    return {
+        "rows": rows,
+        "samples_per_s": round(rows / sum(spent)),
+        # Merges included; unlike the rate it does not depend on what else the machine does.
+        "cpu_us_per_sample": round(used / rows * 1e6, 3),
+        "insert_ms": percentiles(spent),
+    }
 
 
 def bytes_a_sample(session: Session) -> dict[str, float]:
@@ -225,7 +238,7 @@ def run(*, quick: bool, progress: Callable[[str], None]) -> dict[str, Any]:
     points = 35 if quick else 579
     variables = series(_shared_data())
     days = point_days(variables, points)
-    result: dict[str, Any] = {"points": points, "memory_mb": {"before": _memory()}}
+    result: dict[str, Any] = {"points": points, "load_average": os.getloadavg()[0], "memory_mb": {"before": _memory()}}
     with tempfile.TemporaryDirectory(prefix="anlan-bench-") as folder:
         engine = EmbeddedEngine(Path(folder) / "clickhouse")
         try:

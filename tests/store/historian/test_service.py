@@ -5,29 +5,36 @@ from __future__ import annotations
 import asyncio
 import io
 import itertools
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from anlan.core import log
 from anlan.core.actor import SYSTEM, Actor, Grant, Role
 from anlan.core.batch import BatchHeader, SampleBatch, encode
 from anlan.core.errors import InvalidInputError, NotFoundError, PermissionDeniedError
 from anlan.core.events import Event
-from anlan.core.time import HOUR, SECOND, now_us
+from anlan.core.time import HOUR, SECOND, now_us, to_iso
 from anlan.plant.model import Plant, Point, SiteInfo, encode_plant, revision_of
 from anlan.settings import Settings
 from anlan.store.fabric.client import Fabric
 from anlan.store.fabric.log import LogWriter
+from anlan.store.historian import cli
 from anlan.store.historian.client import HistorianClient, truncated
 from anlan.store.historian.requests import ExportFormat, Hold, JournalQuery, SeriesKind, SeriesQuery, TransitionQuery
+from anlan.store.historian.service import watch
 from tests.conftest import FabricProcess, free_port
 from tests.store.historian.node import HistorianProcess
 
@@ -351,3 +358,47 @@ async def test_a_new_log_is_read_from_its_beginning(own: Node) -> None:
     table = await own.client.series(own.raw((1,)))
     assert table.num_rows == 50
     assert table["value"].to_pylist()[:10] == (first.value[::2] + 5).tolist()
+
+
+async def test_a_stalled_engine_ends_the_process() -> None:
+    class Stuck:
+        def stalled(self) -> str:
+            return "SELECT 1 for 130 s"
+
+    left: list[int] = []
+    await watch(Stuck(), asyncio.Event(), left.append)  # type: ignore[arg-type]  # the part of an engine it asks
+    assert left == [75]
+
+
+def anlan(node: Node, *arguments: str) -> dict[str, Any]:
+    """Run a history command as the program would and return its JSON."""
+    app = typer.Typer()
+    cli.register(app)
+    result = CliRunner().invoke(app, ["history", *arguments, "--json"], env=node.settings.environment())
+    answer: dict[str, Any] = json.loads(result.stdout)
+    answer["exit"] = result.exit_code
+    return answer
+
+
+async def test_the_commands_query_export_and_tell(node: Node, tmp_path: Path) -> None:
+    await node.caught_up(await node.append(node.sine(100), "a"))
+    span = ("--from", to_iso(node.t0), "--to", to_iso(node.t0 + SECOND))
+    path = "haian/north/u1/pressure"
+    answer = await asyncio.to_thread(anlan, node, "query", path, *span)
+    assert (answer["rows"], answer["exit"], answer["truncated"]) == (100, 0, False)
+    assert answer["columns"]["value"] == node.sine(100).value[::2].tolist()
+    output = tmp_path / "out.parquet"
+    written = await asyncio.to_thread(anlan, node, "export", "1", path, *span, "-o", str(output))
+    assert written["bytes"] == output.stat().st_size
+    assert pa.parquet.read_table(output).num_rows == 100
+    assert (await asyncio.to_thread(anlan, node, "status"))["behind"] >= 0
+    missing = await asyncio.to_thread(anlan, node, "query", "no/such/point", *span)
+    assert (missing["exit"], missing["error"]["where"]) == (1, "no/such/point")
+    wrong = await asyncio.to_thread(anlan, node, "export", path, *span, "-o", str(tmp_path / "x.doc"))
+    assert wrong["exit"] == 1
+    assert ".parquet or .csv" in wrong["error"]["fix"]
+
+
+async def test_what_one_process_takes(node: Node) -> None:
+    resident = psutil.Process(node.process.process.pid).memory_info()
+    assert resident.rss < 1 << 30

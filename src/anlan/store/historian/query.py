@@ -146,6 +146,11 @@ def bucket_sql(query: SeriesQuery, dirty: tuple[int, ...]) -> str:
     if first < last:
         table = schema.HOURS if unit == HOUR else schema.MINUTES
         sources.append(_rolled_buckets(query, table, first, last, dirty))
+    if len(sources) == 1 and raw:
+        # Nothing to merge: a second level of aggregation would double the work.
+        return f"""SELECT point, bucket AS time, if(n = 0, nan, lo) AS min, if(n = 0, nan, hi) AS max,
+    if(n = 0, nan, total / n) AS mean, if(n = 0, nan, final) AS last, n AS count, unusable AS bad
+FROM ({sources[0]}) ORDER BY point, bucket"""
     return f"""SELECT point, bucket AS time,
     if(sum(n) = 0, nan, minIf(lo, n > 0)) AS min, if(sum(n) = 0, nan, maxIf(hi, n > 0)) AS max,
     if(sum(n) = 0, nan, sum(total) / sum(n)) AS mean, if(sum(n) = 0, nan, argMaxIf(final, final_time, n > 0)) AS last,

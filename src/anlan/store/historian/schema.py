@@ -73,6 +73,8 @@ ENGINE = ReplacingMergeTree(since) ORDER BY point SETTINGS {_DURABLE}""",
 released UInt8) ENGINE = ReplacingMergeTree(time) ORDER BY id SETTINGS {_DURABLE}""",
 }
 
+NOWHERE = "nowhere (point Int32, time Int64, mantissa Int64, scale UInt8, quality UInt8, version UInt64) ENGINE = Null"
+
 # Applied to every session. Random source times of a broken clock may touch many days in one insert; reading final per
 # partition is right since a repeat has the same time, hence the same partition.
 SESSION: dict[str, int | str] = {

@@ -117,7 +117,7 @@ class HistorianService:
             group.create_task(self.samples.run(stop))
             group.create_task(self.events.run(stop))
             group.create_task(self._keep_up(stop))
-            group.create_task(self._watch(stop))
+            group.create_task(watch(self._engine, stop))
         await self._readers.drain()
         await self._counter.drain()
 
@@ -127,7 +127,7 @@ class HistorianService:
         batch, _ = decode(encode(zeros, BatchHeader(node="warm-up", received=0)))
         rows = self.samples.rows([batch], 0)
         self.samples.dirty.touched.clear()
-        await asyncio.to_thread(_cast_all, rows)
+        await asyncio.to_thread(self._upkeep.warm_up, rows)
         await self._readers.query(query.raw_sql((0,), 0, 1))
         gc.collect()
         gc.freeze()
@@ -171,24 +171,9 @@ class HistorianService:
             except AnlanError as error:
                 if "upkeep" not in self._health.problems:
                     logger.error("upkeep: %s", error)
-                self._health.problems["upkeep"] = f"roll-ups or retention are held up: {error}"
+                self._health.problems["upkeep"] = f"汇总或保留期处理受阻 roll-ups or retention are held up: {error}"
             try:
                 await asyncio.wait_for(stop.wait(), UPKEEP_SECONDS)
-            except TimeoutError:
-                continue
-
-    async def _watch(self, stop: asyncio.Event) -> None:
-        """End the process at once if the engine never comes back from a call: no thread can be freed from that.
-
-        The supervisor starts it again and the log still has what was not stored.
-        """
-        while not stop.is_set():
-            what = self._engine.stalled()
-            if what:
-                logger.critical("the engine does not come back from: %s; this process ends to be started again", what)
-                os._exit(STALLED_EXIT)
-            try:
-                await asyncio.wait_for(stop.wait(), 1.0)
             except TimeoutError:
                 continue
 
@@ -370,8 +355,21 @@ class HistorianService:
         )
 
 
-def _cast_all(rows: pa.Table) -> None:
-    rows.select(["point", "time", "quality"]).to_batches()
+async def watch(engine: Engine, stop: asyncio.Event, leave: Callable[[int], object] = os._exit) -> None:
+    """End the process at once if the engine never comes back from a call: no thread can be freed from that.
+
+    The supervisor starts it again and the log still has what was not stored.
+    """
+    while not stop.is_set():
+        what = engine.stalled()
+        if what:
+            logger.critical("the engine does not come back from: %s; this process ends to be started again", what)
+            leave(STALLED_EXIT)
+            return
+        try:
+            await asyncio.wait_for(stop.wait(), 1.0)
+        except TimeoutError:
+            continue
 
 
 async def _limited(

@@ -1,8 +1,8 @@
 """From the log into the tables: insert, then mark. What a crash makes us insert again the tables drop as a repeat.
 
 Samples are gathered to 200 000 rows or half a second an insert; the next group is read and decoded while the last is
-inserted, and no further, so memory is bounded and the log waits. An insert that fails (disk full, server away) is held
-and tried again under back-off; it is never skipped.
+inserted, up to a million rows (fewer, larger parts while catching up), and no further: memory is bounded, the log
+waits. An insert that fails (disk full, server away) is held and tried again under back-off; it is never skipped.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from anlan.store.historian.values import SplitState, split
 logger = logging.getLogger(__name__)
 
 GROUP_ROWS = 200_000
+MOST_ROWS = 1_000_000
 GROUP_SECONDS = 0.5
 IDLE_MARK_SECONDS = 5.0
 
@@ -137,10 +138,10 @@ class StreamWriter:
                     group.since = group.since or loop.time()
                 if reader.lost:
                     self._health.problems[f"{self.stream} lost"] = (
+                        f"{reader.lost} 条记录未及写入即被日志清除 "
                         f"{reader.lost} records of {self.stream} were removed by its limits before they were stored"
                     )
-                due = group.rows >= GROUP_ROWS or (group.since and loop.time() - group.since >= GROUP_SECONDS)
-                if due or (stop.is_set() and group.sequence):
+                if self._due(group) or (stop.is_set() and group.sequence):
                     await self._flush(group)
                     group = _Group()
                 if stop.is_set():
@@ -149,6 +150,13 @@ class StreamWriter:
             await reading.aclose()  # type: ignore[attr-defined]  # LogReader.batches is an async generator
         if self._inserting is not None:
             await self._inserting
+
+    def _due(self, group: _Group) -> bool:
+        if group.rows >= MOST_ROWS:
+            return True
+        busy = self._inserting is not None and not self._inserting.done()
+        now = asyncio.get_running_loop().time()
+        return not busy and (group.rows >= GROUP_ROWS or bool(group.since and now - group.since >= GROUP_SECONDS))
 
     def _take(self, message: LogMessage, group: _Group) -> None:
         try:
@@ -191,7 +199,9 @@ class StreamWriter:
             except (StoreError, OSError) as error:
                 if self.counter not in self._health.problems:
                     logger.error("%s cannot be stored: %s", self.counter, error)
-                self._health.problems[self.counter] = f"{self.counter} cannot be stored and wait in the log: {error}"
+                self._health.problems[self.counter] = (
+                    f"数据暂存于日志, 尚未写入历史库 {self.counter} cannot be stored and wait in the log: {error}"
+                )
                 self._health.count("inserts_failed")
                 if self._stop.is_set():
                     return False
