@@ -18,7 +18,7 @@ from anlan.settings import Settings
 from anlan.store.fabric.server import binary
 from tests.conftest import FabricProcess, free_port
 from tests.perceive.conftest import make_plant, running_gateway, stored, until
-from tests.perceive.peers import PahoDevice
+from tests.perceive.peers import PahoDevice, make_certificate
 
 START_S = now_us() // 1_000_000 - 500
 
@@ -68,7 +68,7 @@ async def broker(folder: Path) -> AsyncIterator[Broker]:
 def spec(port: int, **options: Any) -> ConnectorSpec:
     map_ = {"e/a/u/p1": "json:plant/a#v", "e/a/u/p2": {"topic": "plant/b", "field": "v"}}
     login = {"user": "anlan", "password": "broker"}
-    return ConnectorSpec("cloud", "mqtt-client", {"host": "127.0.0.1", "port": port, **login, **options}, map_)
+    return ConnectorSpec("cloud", "mqtt-client", {"url": f"mqtt://127.0.0.1:{port}", **login, **options}, map_)
 
 
 @asynccontextmanager
@@ -166,7 +166,7 @@ async def test_listener_and_client_understand_each_other(
     port = free_port()
     listener = ConnectorSpec("edge", "mqtt", {"port": port}, {"e/a/u/p3": "json:own/c#v"})
     client = ConnectorSpec(
-        "cloud", "mqtt-client", {"host": "127.0.0.1", "port": port, "version": version}, {"e/a/u/p1": "json:plant/a#v"}
+        "cloud", "mqtt-client", {"url": f"127.0.0.1:{port}", "version": version}, {"e/a/u/p1": "json:plant/a#v"}
     )
     async with running_gateway(settings, make_plant((listener, client))) as (_, health):
         await until(lambda: state(health) == "up")
@@ -177,3 +177,26 @@ async def test_listener_and_client_understand_each_other(
         batch, headers = await stored(settings)
     assert batch.value.tolist() == [4.0]
     assert headers[0].runs[0].connector == "cloud"
+
+
+async def test_it_connects_with_tls(settings: Settings, fabric_process: FabricProcess, tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path)
+    port = free_port()
+    tls = {"certificate": str(certificate), "key": str(key)}
+    listener = ConnectorSpec("edge", "mqtt", {"port": port, "tls": tls}, {"e/a/u/p3": "json:c#v"})
+    options = {"url": f"mqtts://127.0.0.1:{port}", "tls": {"ca": str(certificate)}}
+    client = ConnectorSpec("cloud", "mqtt-client", options, {"e/a/u/p1": "json:plant/a#v"})
+    strict = ConnectorSpec("strict", "mqtt-client", {**options, "tls": {}}, {"e/a/u/p1": "json:plant/a#v"})
+    async with running_gateway(settings, make_plant((listener, client, strict))) as (_, health):
+        await until(lambda: state(health) == "up")
+        await until(lambda: health.details["connectors"]["strict"]["state"] == "down")  # type: ignore[index]  # builtins
+        reason = health.details["connectors"]["strict"]["reason"]  # type: ignore[index]  # builtins
+    assert "certificate" in reason.lower()
+
+
+@pytest.mark.parametrize("url", ["http://x", "mqtt://", "mqtt://x:99999"])
+async def test_a_url_that_is_no_broker_is_named(settings: Settings, fabric_process: FabricProcess, url: str) -> None:
+    client = ConnectorSpec("cloud", "mqtt-client", {"url": url}, {"e/a/u/p1": "json:plant/a#v"})
+    async with running_gateway(settings, make_plant((client,))) as (_, health):
+        await until(lambda: state(health) == "misconfigured")
+        assert "is no broker" in health.problems["connector:cloud"]

@@ -11,6 +11,7 @@ import logging
 import ssl
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from anlan.core.errors import DecodeError, InvalidInputError
@@ -32,17 +33,14 @@ MANIFEST = Manifest(
     arrival=Arrival.PUSH,
     grade=Grade.GOLD,
     options=(
-        Option("host", "text", "Address of the broker.", required=True),
-        Option("port", "integer", "Port of the broker.", default=1883),
+        Option("url", "text", "The broker: mqtt://HOST[:PORT], or mqtts:// with TLS.", required=True),
         Option("version", "text", "Protocol version.", default="3.1.1", choices=("3.1.1", "5")),
         Option(
             "client_id", "text", "Client id; the broker keeps the session under it. anlan-NODE-CONNECTOR by default."
         ),
         Option("user", "text", "User name."),
         Option("password", "text", "Name of the secret that holds the password.", secret=True),
-        Option(
-            "tls", "mapping", "ca, certificate and key: PEM files; an empty mapping trusts the system's authorities."
-        ),
+        Option("tls", "mapping", "ca, certificate and key: PEM files; without ca the system's authorities count."),
         Option("topics", "list", "Filters to subscribe to; those of the payloads and mapped topics by default."),
         Option("qos", "integer", "QoS to subscribe with.", default=1, choices=("0", "1")),
         Option("keep_alive", "duration", "Longest silence towards the broker.", default="30 s"),
@@ -77,7 +75,7 @@ class MqttClientConnector:
             raise InvalidInputError("an MQTT client needs the gateway's own context", where=spec.id)
         self.context = context
         options = Options(spec)
-        self.host, self.port = options.text("host"), options.integer("port", 1883, 1, 65535)
+        self.host, self.port, secure = _address(options.text("url"), spec.id)
         self.version = mqtt.V5 if options.choice("version", ("3.1.1", "5"), "3.1.1") == "5" else mqtt.V311
         self.client_id = options.text("client_id", f"anlan-{context.node}-{spec.id}")
         self.user = options.text("user", "")
@@ -85,7 +83,7 @@ class MqttClientConnector:
         self.keep_alive = max(1, int(options.seconds("keep_alive", "30 s")))
         self.largest = options.integer("max_packet", 4 << 20, 1 << 10, 64 << 20)
         self.qos = options.integer("qos", 1, 0, 1)
-        self._tls = _tls(options.raw("tls"), context, spec.id)
+        self._tls = _tls(options.raw("tls", {}), context, spec.id) if secure else None
         zone = ZoneInfo(options.text("timezone", "UTC"))
         self.payloads = Payloads(spec.map, context.numbers, options.raw("payloads", []), zone)
         self.filters = _filters(options.raw("topics", []), self.payloads, spec.id)
@@ -315,9 +313,21 @@ def _filters(declared: Any, payloads: Payloads, identity: str) -> list[str]:
     return names
 
 
-def _tls(values: Any, context: GatewayContext, identity: str) -> ssl.SSLContext | None:
-    if values is None:
-        return None
+def _address(url: str, identity: str) -> tuple[str, int, bool]:
+    """Return host, port and whether TLS is wanted."""
+    parts = urlsplit(url if "://" in url else f"mqtt://{url}")
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or port == 0:
+        where = f"connectors/{identity}/url"
+        raise InvalidInputError(f"{url!r} is no broker", where=where, fix="mqtt://HOST:PORT or mqtts://HOST:PORT")
+    secure = parts.scheme == "mqtts"
+    return parts.hostname, port or (8883 if secure else 1883), secure
+
+
+def _tls(values: Any, context: GatewayContext, identity: str) -> ssl.SSLContext:
     base = context.site.parent if context.site.suffix else context.site
     try:
         made = ssl.create_default_context(cafile=base / str(values["ca"]) if values.get("ca") else None)
