@@ -114,7 +114,14 @@ class Payloads:
         self.sparkplug = sparkplug.SparkplugDecoder(metrics)
         self.decoders: tuple[Decoder, ...] = (self._json, self._senml, self.sparkplug)
         self._declared = [_declaration(number, entry, zone) for number, entry in enumerate(declared)]
-        self._declared += _defaults(fields, names, metrics, zone)
+        # What the map itself tells: mapped JSON topics, Sparkplug's namespace, SenML on all other topics.
+        told = {payload.format for payload in self._declared}
+        plain = json.JsonOptions(zone=zone)
+        self._declared += [Payload(topic, "json", plain) for topic in fields]
+        if metrics and "sparkplug" not in told:
+            self._declared.append(Payload(f"{sparkplug.NAMESPACE}/#", "sparkplug", plain))
+        if names and "senml" not in told:
+            self._declared.append(Payload("#", "senml", plain))
 
     def topics(self) -> list[str]:
         """Return the filters whose messages the formats cover, for a client to subscribe to."""
@@ -168,22 +175,6 @@ def _declaration(number: int, entry: Any, zone: ZoneInfo) -> Payload:
         return Payload(entry["topic"], form, json.options_of(entry, zone))
     except (DecodeError, InvalidInputError) as error:
         raise InvalidInputError(error.message, where=where, fix=error.fix) from error
-
-
-def _defaults(
-    fields: Mapping[str, object],
-    names: Mapping[str, int],
-    metrics: Mapping[tuple[str, str, str, str], int],
-    zone: ZoneInfo,
-) -> list[Payload]:
-    """Return what the map itself tells: mapped JSON topics, Sparkplug's namespace, SenML on all others."""
-    plain = json.JsonOptions(zone=zone)
-    declared = [Payload(topic, "json", plain) for topic in fields]
-    if metrics:
-        declared.append(Payload(f"{sparkplug.NAMESPACE}/#", "sparkplug", plain))
-    if names:
-        declared.append(Payload("#", "senml", plain))
-    return declared
 
 
 class PackQueue:
