@@ -189,9 +189,8 @@ async def test_it_connects_with_tls(settings: Settings, fabric_process: FabricPr
     strict = ConnectorSpec("strict", "mqtt-client", {**options, "tls": {}}, {"e/a/u/p1": "json:plant/a#v"})
     async with running_gateway(settings, make_plant((listener, client, strict))) as (_, health):
         await until(lambda: state(health) == "up")
-        await until(lambda: health.details["connectors"]["strict"]["state"] == "down")  # type: ignore[index]  # builtins
-        reason = health.details["connectors"]["strict"]["reason"]  # type: ignore[index]  # builtins
-    assert "certificate" in reason.lower()
+        connectors: Any = health.details
+        await until(lambda: "CERTIFICATE_VERIFY_FAILED" in connectors["connectors"]["strict"]["reason"])
 
 
 @pytest.mark.parametrize("url", ["http://x", "mqtt://", "mqtt://x:99999"])
