@@ -134,7 +134,7 @@ def compare_acked(whole: Log, point: NDArray[np.int64], time: NDArray[np.int64],
 
 @dataclass(frozen=True)
 class Told:
-    """The event log's alarm events, read when every record up to ``evaluated`` had been evaluated; the journal's ids."""
+    """Alarm events of the event log and ids of the journal, read when ``evaluated`` was the last record evaluated."""
 
     evaluated: int
     events: list[Event]

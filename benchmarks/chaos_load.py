@@ -15,10 +15,20 @@ from anlan.sim.mqtt import MqttDevice
 DEVICES = 4
 METRICS = 100
 ALARMED = 12
+STALE = range(12, 16)
+SLOW = 16
+SLOW_S = 45
 SECRET = "chaos-load"
 PASSWORD = "load under test"
 LIMIT = 50.0
 DEADBAND = 1.0
+
+
+def write_head(folder: Path) -> None:
+    """Write the head of a site that holds the load alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    head = {"id": "load", "name": "负载", "tier": "enterprise", "timezone": "UTC"}
+    (folder / "site.yaml").write_text(yaml.safe_dump({"site": head}, allow_unicode=True))
 
 
 def write_site(folder: Path, secrets: Path, port: int) -> None:
@@ -30,6 +40,10 @@ def write_site(folder: Path, secrets: Path, port: int) -> None:
             point: dict[str, object] = {"id": f"m{metric:02d}", "kind": "other", "name": f"负载 {device}-{metric}"}
             if metric < ALARMED:
                 point["alarms"] = [_alarm(metric)]
+            elif metric in STALE:
+                point |= {"stale": "15 s", "alarms": [{"kind": "stale", **_GUIDANCE}]}
+            elif metric == SLOW:
+                point["alarms"] = [{"kind": "H", "limit": 0, "on_delay": f"{SLOW_S} s", **_GUIDANCE}]
             points.append(point)
             tags[f"chaos/load/d{device}/m{metric:02d}"] = f"senml:d{device}/m{metric:02d}"
         units.append({"id": f"d{device}", "name": f"负载 {device}", "kind": "other", "points": points})
@@ -52,15 +66,20 @@ def write_site(folder: Path, secrets: Path, port: int) -> None:
     path.write_text(PASSWORD)
 
 
+_GUIDANCE = {
+    "cause": "负载",
+    "consequence": {"grade": "minor", "text": "无"},
+    "action": "无",
+    "time_to_act": "10 min",
+}
+
+
 def _alarm(metric: int) -> dict[str, object]:
     entry: dict[str, object] = {
         "kind": "H",
         "limit": LIMIT,
         "deadband": DEADBAND,
-        "cause": "负载",
-        "consequence": {"grade": "minor", "text": "无"},
-        "action": "无",
-        "time_to_act": "10 min",
+        **_GUIDANCE,
     }
     # Every third one waits, so that kills fall into pending delays too; every fourth one latches.
     if metric % 3 == 0:
@@ -73,7 +92,8 @@ def _alarm(metric: int) -> dict[str, object]:
 class AlarmLoad:
     """Publishes ``rate`` packs a second of ``METRICS`` samples from each device until stopped.
 
-    Alarmed points swing across their limit with periods of 2 … 8 s.
+    The points ``ALARMED`` swing across their limit with periods of 2 … 8 s; those in ``STALE`` ring when their samples
+    stay away, and ``SLOW`` rings once, ``SLOW_S`` s after the first sample.
 
     Args:
         port: of the listener. rate: packs/s of each device.

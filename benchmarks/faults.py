@@ -44,7 +44,7 @@ from anlan.sim.ports import Ports
 from anlan.sim.secrets import write_secrets
 from anlan.sim.site import render
 from benchmarks.chaos_account import compare_acked, compare_events, compare_samples, read_events, read_log
-from benchmarks.chaos_load import PASSWORD, AlarmLoad, point_numbers, write_site
+from benchmarks.chaos_load import PASSWORD, AlarmLoad, point_numbers, write_head, write_site
 
 Progress = Callable[[str], None]
 PARTS = ("works", "alarms", "gateway", "historian", "web")
@@ -121,9 +121,7 @@ class Bench:
             render(park, site)
             write_secrets(secrets)
         else:
-            site.mkdir(parents=True, exist_ok=True)
-            head = {"id": "faults", "name": "故障试验", "tier": "enterprise", "timezone": "UTC"}
-            (site / "site.yaml").write_text(yaml.safe_dump({"site": head}, allow_unicode=True))
+            write_head(site)
         write_site(site, secrets, self.load_port)
         http = {"id": "push", "kind": "http", "name": "推送", "port": self.http_port, "map": {}}
         (site / "push.yaml").write_text(yaml.safe_dump({"connectors": [http]}, allow_unicode=True))
