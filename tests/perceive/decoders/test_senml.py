@@ -117,7 +117,7 @@ records = st.lists(
 
 
 @given(st.lists(records, max_size=5))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=600, deadline=None)
 def test_the_plain_way_gives_what_the_careful_way_gives(packs: list[list[dict[str, Any]]]) -> None:
     payloads = [json.dumps(pack).encode() for pack in packs]
     names = {prefix + name: 1 + 10 * p + n for p, prefix in enumerate(["", "a", "dev/"]) for n, name in enumerate("ab")}

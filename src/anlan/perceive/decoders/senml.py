@@ -140,12 +140,16 @@ class SenmlDecoder:
             records = records[1:]
             del values[0]
         total = sum(values)
-        if total != total:
+        if not values or total != total:
             return False
         base_time = first.bt or 0.0
-        if not RELATIVE <= base_time < _LATEST_S:
+        offsets = [record.t for record in records] if flags & _TIMES else None
+        earliest, latest = (min(offsets), max(offsets)) if offsets else (0.0, 0.0)
+        if base_time + earliest < RELATIVE or base_time + latest > _LATEST_S:
             return False
         names = [record.n for record in records]
+        if not prefix and "" in names:
+            return False
         known = self._known.get(prefix)
         if known is None or known[0] != names:
             known = names, np.array([lookup.get(name, -1) for name in names], np.int32)
@@ -155,7 +159,7 @@ class SenmlDecoder:
             for name in names:
                 if name not in lookup:
                     columns.unmapped[prefix, name] = columns.unmapped.get((prefix, name), 0) + 1
-        columns.add(numbers, [record.t for record in records] if flags & _TIMES else None, values, base_time)
+        columns.add(numbers, offsets, values, base_time)
         return True
 
     def _take_each(self, index: int, pack: Pack, columns: _Columns, decoded: Decoded) -> None:
@@ -227,11 +231,10 @@ class _Columns:
             return
         times = np.repeat(np.rint(np.array(self._bases) * 1e6), self._lengths)
         for start, offsets in self._offsets:
-            times[start : start + len(offsets)] += np.rint(np.clip(offsets, -_LATEST_S, _LATEST_S) * 1e6)
+            times[start : start + len(offsets)] += np.rint(np.array(offsets) * 1e6)
         point = np.concatenate(self._numbers)
         value = np.frombuffer(array("d", self._values), np.float64)
-        times = np.clip(times, -9.2e18, 9.2e18).astype(np.int64)
-        self._parts.append(SampleBatch(point, times, value, np.zeros(len(point), np.uint8)))
+        self._parts.append(SampleBatch(point, times.astype(np.int64), value, np.zeros(len(point), np.uint8)))
         self._begin()
 
     def _cut_single(self) -> None:
@@ -314,7 +317,7 @@ def _resolve(records: list[_Record], received: int) -> list[tuple[str, int, floa
         seconds = base_time + record.t
         if abs(seconds) > _LATEST_S:
             raise DecodeError(f"{seconds} is beyond all times", where=f"record {number}, t")
-        since = round(seconds * 1e6)
+        since = round(base_time * 1e6) + round(record.t * 1e6)
         rows.append((name, since if seconds >= RELATIVE else received + since, value))
     return rows
 
