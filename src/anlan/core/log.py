@@ -22,9 +22,14 @@ HEALTH = "health"
 
 
 class Tick(msgspec.Struct, frozen=True):
-    """The node's clock, written every 100 ms: time enters the alarm engine only as these."""
+    """The node's clock, written every 100 ms: time enters the alarm engine only as these.
+
+    ``passed`` is µs of a clock nobody sets since the writer's tick before, 0 for its first: by it the engine tells a
+    clock that was set forward from a pause.
+    """
 
     time: int
+    passed: int = 0
 
 
 class Command(msgspec.Struct, frozen=True):

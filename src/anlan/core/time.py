@@ -21,6 +21,11 @@ def now_us() -> int:
     return time.time_ns() // 1_000
 
 
+def steady_us() -> int:
+    """Return µs of a clock that nobody sets and that runs on while the machine sleeps; only differences count."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000
+
+
 def to_iso(time_us: int, zone: str = "UTC") -> str:
     """Return ``time_us`` (µs UTC) as ISO 8601 with offset and microseconds in ``zone``."""
     seconds, micros = divmod(time_us, SECOND)

@@ -27,7 +27,18 @@ from anlan.core.events import (
 from anlan.monitor import kernel
 from anlan.monitor.compiled import CONNECTOR_KIND, Compiled, compile_plant, connector_alarm, quiet_points
 from anlan.monitor.floods import FloodChange, Floods
-from anlan.monitor.layout import ALARM, COUNTERS, FOREVER, OUT, POINT, Clock, State, fresh_state
+from anlan.monitor.layout import (
+    ALARM,
+    COUNTERS,
+    FOREVER,
+    LONGEST_TICK,
+    NEVER,
+    OUT,
+    POINT,
+    Clock,
+    State,
+    fresh_state,
+)
 from anlan.monitor.machine import ARROWS, HOLDS, NEEDS_REASON, STATES, VERBS, Arrow, Hold
 from anlan.monitor.machine_code import Out
 from anlan.plant.model import Plant
@@ -143,6 +154,7 @@ class Engine:
     def tick(self, tick: log.Tick, sequence: int) -> list[Event]:
         """Let time pass: delays, stale points, shelvings and floods that end."""
         self._begin(sequence, tick.time)
+        self._follow_clock(tick)
         tables, state = self.compiled.tables, self.state
         fires = _readonly(kernel.due(tables, state, tick.time))
         kernel.tick(tables, state, self._out, fires, tick.time, sequence)
@@ -150,6 +162,13 @@ class Engine:
         for change in self.floods.tick(tick.time):
             self._flood(change)
         return self._end()
+
+    def _follow_clock(self, tick: log.Tick) -> None:
+        """Move what waits along with a clock that was set forward: a delay lasts as long as it says."""
+        last = int(self.state.clock[Clock.TICK])
+        ahead = tick.time - last - tick.passed
+        if tick.passed > 0 and last > NEVER and ahead > LONGEST_TICK:
+            kernel.shift(self.state, -ahead)
 
     def command(self, command: log.Command, sequence: int) -> Outcome:
         """Do what a person asked, or say why not."""

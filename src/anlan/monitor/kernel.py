@@ -490,8 +490,8 @@ def samples(
 
 
 @compiled
-def _shift(state: State, back: int) -> None:
-    """The node's clock was set back: what waits for it keeps its remaining time."""
+def shift(state: State, back: int) -> None:
+    """The node's clock was set back (forward when negative), µs: what waits for it keeps its remaining time."""
     for d in range(len(state.timers)):
         if state.timers[d] != FOREVER:
             state.timers[d] -= back
@@ -506,7 +506,7 @@ def _advance(state: State, time: int) -> None:
     if last > NEVER:
         passed = time - last
         if passed < 0:
-            _shift(state, -passed)
+            shift(state, -passed)
             passed = 0
         state.clock[_OBSERVED] += min(passed, LONGEST_TICK)
     state.clock[_TICK] = time

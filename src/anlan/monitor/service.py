@@ -24,7 +24,7 @@ from anlan.core.batch import BatchHeader, SampleBatch, decode, encode
 from anlan.core.errors import AnlanError, DecodeError, NotFoundError, UnavailableError
 from anlan.core.events import Event, decode_event, encode_event
 from anlan.core.health import Health
-from anlan.core.time import now_us
+from anlan.core.time import now_us, steady_us
 from anlan.monitor import snapshots
 from anlan.monitor.desk import ActDesk, last_values, list_alarms, visible_values
 from anlan.monitor.engine import Engine
@@ -233,9 +233,12 @@ class AlarmService:
         """Write the node's clock to the log, one record at a time: held ones do not pile up."""
         loop = asyncio.get_running_loop()
         due = loop.time()
+        before = 0
         while not self.stop.is_set():
-            time = now_us()
-            await self.writer.append(log.TICK, log.encode(log.Tick(time)), f"tick-{self.engine.node}-{time}")
+            time, steady = now_us(), steady_us()
+            tick = log.Tick(time, steady - before if before else 0)
+            before = steady
+            await self.writer.append(log.TICK, log.encode(tick), f"tick-{self.engine.node}-{time}")
             due = max(due + TICK_S, loop.time())
             await asyncio.sleep(due - loop.time())
 
