@@ -1,7 +1,8 @@
 """Samples of a CSV or Parquet file for a trial of definitions.
 
 Long form: columns ``time``, ``point`` (path or number), ``value`` and perhaps ``quality``. Wide form: ``time`` and a
-column for each point, named by its path, its tag, its connector's tag, or the last part of its path where unique. Times are ISO 8601, timestamps, seconds (fractions allowed) or microseconds since 1970.
+column for each point, named by its path, its tag, its connector's tag, or the last part of its path where unique. Times
+are ISO 8601, timestamps, seconds (fractions allowed) or microseconds since 1970.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Migrations in order; each room fills those of its tables."""
