@@ -142,6 +142,9 @@ class ServedNode(TrialNode):
             os.kill(pid, signal.SIGKILL)
             if part == "supervisor" and self._serve is not None:
                 self._serve.wait()
+            # It dies a little later, and would pass for ready until then.
+            while self.pid(part) == pid:
+                time.sleep(0.001)
         return pid
 
     def is_ready(self, part: str, other_than: int = 0) -> bool:
