@@ -417,6 +417,14 @@ async def disk_full(folder: Path, progress: Progress, *, seconds: float = 12.0) 
             full = time.monotonic()
             await until(lambda: any(name.startswith("chaos/") for name in ear.rung), "a provisional alarm", 40)
             rang = time.monotonic() - full
+            alarms = bench.node.supervisor.children["alarms"].pid
+            os.kill(alarms, signal.SIGKILL)
+            progress("killed the alarms while the disk is full")
+            killed = time.monotonic()
+            await until(lambda: _again(bench, alarms), "the alarms ready on a full disk", 60)
+            before = len(ear.rung)
+            await until(lambda: len(ear.rung) > before, "a provisional alarm after a restart", 40)
+            rang_again = time.monotonic() - killed
             await asyncio.sleep(max(0.0, seconds - rang))
             said = {part: bench.problems(part) for part in ("gateway", "alarms")}
             rung = len(ear.rung)
@@ -431,11 +439,17 @@ async def disk_full(folder: Path, progress: Progress, *, seconds: float = 12.0) 
             await until(lambda: not bench.problems("gateway"), "health clear again", 20)
     told = "log" in said["gateway"] and "log.lost" not in said["gateway"]
     return {**result, "ok": result["ok"] and told and rung > 0, "first_provisional_s": round(rang, 1)} | {
+        "provisional_after_kill_s": round(rang_again, 1),
         "provisional": rung,
         "back_s": round(back, 1),
         "health": said,
         "restarts": bench.restarts(),
     }
+
+
+def _again(bench: Bench, pid: int) -> bool:
+    supervisor = bench.node.supervisor
+    return supervisor.children["alarms"].pid != pid and supervisor.is_ready("alarms")
 
 
 # --- a clock that jumps -----------------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ def test_a_full_disk_rings_provisionally_and_heals_by_itself(tmp_path: Path) -> 
     result = asyncio.run(faults.disk_full(tmp_path, print, seconds=6))
     nothing_lost(result)
     assert result["provisional"] > 0
+    assert result["provisional_after_kill_s"] > 0
     assert "the log refuses" in result["health"]["gateway"]
     assert "provisional" in result["health"]["alarms"]
     assert result["restarts"]["fabric"] == 1

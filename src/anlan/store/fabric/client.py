@@ -160,7 +160,11 @@ class Fabric:
             except nats.js.errors.NotFoundError:
                 await self.jetstream.add_stream(config)
             else:
-                await self.jetstream.update_stream(config)
+                try:
+                    await self.jetstream.update_stream(config)
+                except nats.js.errors.APIError as error:
+                    # On a full disk the server cannot write even that; whoever rings alarms must start all the same.
+                    logger.error("the limits of %s stay as they are: %s", config.name, error)
 
     # --- events -------------------------------------------------------------------------------------------------
 
