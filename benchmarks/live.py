@@ -217,7 +217,7 @@ async def arrow(seconds: float, progress: Callable[[str], None]) -> dict[str, An
     async with Trial("senml", progress) as trial:
         node = trial.node
         messages = _arrow_messages(int(1_500 * seconds))
-        stream = StreamConfig(name="BARE", subjects=["bare.>"], storage=StorageType.FILE, max_bytes=4 << 30)
+        stream = StreamConfig(name="BARE", subjects=["bare.>"], storage=StorageType.FILE, max_bytes=1 << 30)
         await node.fabric.jetstream.add_stream(stream)
         bare = len(messages) * ARROW_ROWS / await _publish_all(node, "bare.x", messages)
         await node.fabric.jetstream.delete_stream("BARE")

@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -106,7 +106,8 @@ async def _part_main(part: Part, settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     health = Health(process=part.name, started=now_us())
-    fabric = await Fabric.connect(settings, part.role, name=part.name)
+    edge = part.name == "gateway" and bool(settings.fabric)
+    fabric = await Fabric.connect(settings, part.role, name=part.name, wait=not edge)
     reporter = asyncio.ensure_future(_report_health(fabric, health))
     try:
         module = importlib.import_module(part.module)
@@ -201,14 +202,23 @@ class Supervisor:
 
     async def start_fabric(self) -> None:
         """Start the fabric, make its streams, and watch all processes from now on."""
-        if not self.settings.fabric:
-            self._disk = DiskWatch(self.settings, self.settings.directory("logs") / "fabric.log")
-            self.start_child(self.add("fabric", server.command(self.settings)))
         self._watch = asyncio.ensure_future(self._watch_children())
+        if self.settings.fabric:
+            # Another machine's fabric may be away: a gateway at the edge starts all the same, with its own buffer.
+            self._fabric = await Fabric.connect(self.settings, "runtime", name="supervisor", wait=False)
+            self._keep(self._meet_fabric(self._fabric))
+            return
+        self._disk = DiskWatch(self.settings, self.settings.directory("logs") / "fabric.log")
+        self.start_child(self.add("fabric", server.command(self.settings)))
         await server.wait_ready(self.settings)
         self._fabric = await Fabric.connect(self.settings, "runtime", name="supervisor")
-        await self._fabric.ensure_streams()
-        await self._fabric.client.subscribe(f"{log.HEALTH}.>", cb=self._take_report)
+        await self._meet_fabric(self._fabric)
+
+    async def _meet_fabric(self, fabric: Fabric) -> None:
+        while not fabric.client.is_connected:  # noqa: ASYNC110 - the client tells it only by its state
+            await asyncio.sleep(0.2)
+        await fabric.ensure_streams()
+        await fabric.client.subscribe(f"{log.HEALTH}.>", cb=self._take_report)
 
     def start_parts(self, names: Sequence[str] | None = None) -> None:
         """Start the parts, or those of ``names``."""
@@ -339,7 +349,10 @@ class Supervisor:
                 os.kill(child.pid, signal.SIGTERM)
 
     def _tell(self, name: str, restarts: int) -> None:
-        task = asyncio.ensure_future(self._tell_restart(name, restarts))
+        self._keep(self._tell_restart(name, restarts))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

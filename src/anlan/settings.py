@@ -10,6 +10,11 @@ from pathlib import Path
 
 from anlan.core.errors import InvalidInputError
 
+# What somebody at the command line must know of a running node to reach it.
+_WHERE = (
+    "node", "fabric", "fabric_port", "historian", "records", "web_host", "web_port", "tls_certificate", "tls_key",
+    "language",
+)  # fmt: skip
 ROLES = ("gateway", "alarms", "historian", "works", "web", "runtime", "watchdog")
 
 
@@ -66,7 +71,14 @@ class Settings:
         return path
 
     def fabric_password(self, role: str) -> str:
-        """Return the password of a role on the embedded fabric, made at first use, readable by the owner only."""
+        """Return the password of a role on the fabric.
+
+        ``ANLAN_FABRIC_PASSWORD_ROLE`` names the one of an existing server; the embedded server's are made at first use
+        and readable by the owner only.
+        """
+        given = os.environ.get(f"ANLAN_FABRIC_PASSWORD_{role.upper()}")
+        if given:
+            return given
         path = self.directory("secrets") / "fabric.json"
         return _load_passwords(path)[role]
 
@@ -75,6 +87,32 @@ class Settings:
         values = {f"ANLAN_{item.name.upper()}": str(getattr(self, item.name)) for item in fields(self)}
         values["ANLAN_EXTRA"] = json.dumps(self.extra)
         return values
+
+
+def remember(settings: Settings) -> None:
+    """Write where this node's parts are found to ``node.json`` of its data, readable by the owner only."""
+    known = {name: getattr(settings, name) for name in _WHERE}
+    path = settings.data / "node.json"
+    settings.data.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".part")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(known, file)
+    draft.replace(path)
+
+
+def of_node(data: Path | None = None) -> Settings:
+    """Return the settings of the node whose data are in ``data``, as that node last started; ``ANLAN_*`` override.
+
+    Args:
+        data: its data directory; ``None`` is that of ``ANLAN_DATA`` or the default.
+    """
+    data = data or from_environment().data
+    try:
+        found = json.loads((data / "node.json").read_text())
+    except (OSError, ValueError):
+        found = {}
+    known = {name: found[name] for name in _WHERE if isinstance(found, dict) and name in found}
+    return replace(from_environment(Settings(**known)), data=data)
 
 
 def _load_passwords(path: Path) -> dict[str, str]:
