@@ -18,6 +18,7 @@ CONNECTOR = "log.connector"
 # Core subjects, not in any stream.
 UNLOGGED = "unlogged.samples"
 LIVE = "live.values"
+LIVE_ALARM = "live.alarm"
 HEALTH = "health"
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from anlan.core.errors import InvalidInputError, NotFoundError, UnavailableError
+from anlan.core.errors import InvalidInputError, NotFoundError
 from anlan.core.output import JsonOption, emit, failing
 
 if TYPE_CHECKING:
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from anlan.store.fabric.client import Fabric
 
 T = TypeVar("T")
-
-CONNECT_S = 5.0
 
 DataOption = Annotated[Path | None, typer.Option("--data", help="Data directory of the node 节点的数据目录.")]
 AlarmsArgument = Annotated[list[str], typer.Argument(help="Alarm ids PATH.KIND, or group:NAME 报警编号.")]
@@ -253,26 +250,6 @@ def _moment(text: str, now: int) -> int:
 
 
 def _connected(data: Path | None, ask: Callable[[Fabric], Awaitable[T]]) -> T:
-    from dataclasses import replace
+    from anlan.store.fabric.session import ask_node
 
-    from anlan.settings import from_environment
-    from anlan.store.fabric.client import Fabric
-
-    settings = from_environment()
-    if data is not None:
-        settings = replace(settings, data=data)
-
-    advice = "start the node with 'anlan serve', and name its --data"
-    if not settings.fabric and not (settings.data / "secrets" / "fabric.json").exists():
-        raise UnavailableError("no node keeps its data here", where=str(settings.data), fix=advice)
-
-    async def session() -> T:
-        try:
-            # The client itself would go on trying for ever.
-            fabric = await asyncio.wait_for(Fabric.connect(settings, "runtime", name="alarms-cli"), CONNECT_S)
-        except TimeoutError as error:
-            raise UnavailableError("the fabric does not answer", where=settings.fabric_url, fix=advice) from error
-        async with fabric:
-            return await ask(fabric)
-
-    return asyncio.run(session())
+    return ask_node(ask, data, name="alarms-cli")

@@ -12,7 +12,7 @@ from anlan.core.severity import AlarmPriority
 from anlan.monitor.engine import Engine
 from anlan.monitor.machine import Arrow
 
-LIVE_ALARM = "live.alarm"
+LIVE_ALARM = log.LIVE_ALARM
 LOG_LOST = "system/log.lost"
 
 
@@ -28,6 +28,10 @@ class Provisional:
     def under_way(self) -> bool:
         """Whether the log is refusing batches."""
         return self._engine is not None
+
+    def shown(self, engine: Engine) -> Engine:
+        """Return what operators are shown: the copy while the log refuses, else ``engine``."""
+        return self._engine or engine
 
     def samples(self, engine: Engine, batch: SampleBatch, header: BatchHeader) -> list[Event]:
         """Evaluate an unlogged batch on a copy of ``engine``, made at the first one."""

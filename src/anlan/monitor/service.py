@@ -267,7 +267,7 @@ class AlarmService:
         before = SampleBatch.empty()
         while not self.stop.is_set():
             await asyncio.sleep(LIVE_S)
-            now = last_values(self.engine)
+            now = last_values(self.provisional.shown(self.engine))
             changed = _changes(before, now)
             before = now
             header = BatchHeader(node=self.engine.node, received=self.engine.time, revision=self.engine.revision)
@@ -331,13 +331,13 @@ class AlarmService:
         desk = ActDesk(lambda: self.engine, self._submit)
 
         async def alarms(request: ListAlarms, actor: Actor) -> AlarmList:
-            return list_alarms(self.engine, request, actor)
+            return list_alarms(self.provisional.shown(self.engine), request, actor)
 
         async def act(request: Act, actor: Actor) -> ActResult:
             return await desk.act(request, actor)
 
         async def values(request: Snapshot, actor: Actor) -> AsyncIterator[bytes]:
-            yield visible_values(self.engine, request.scope, actor)
+            yield visible_values(self.provisional.shown(self.engine), request.scope, actor)
 
         async def performance(request: PerformanceQuery, actor: Actor) -> Performance:
             visible = None

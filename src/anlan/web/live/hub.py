@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from anlan.core import log
 from anlan.core.actor import SYSTEM
 from anlan.core.errors import AnlanError
 from anlan.core.events import AlarmTransition, EventType, decode_event
@@ -114,6 +115,8 @@ class Hub:
         self.context.values.on_batch.append(self._note_values)
         self.context.plant.on_change.append(lambda _plant: self._everyone_behind())
         await self.context.fabric.client.subscribe(f"events.{EventType.ALARM}", cb=self._note_event)
+        # While the log refuses, alarms ring provisionally and the monitor lists them: read the list at once.
+        await self.context.fabric.client.subscribe(log.LIVE_ALARM, cb=self._note_provisional)
         await self._remember_rate()
         loop = asyncio.get_running_loop()
         while True:
@@ -166,6 +169,9 @@ class Hub:
             return
         if transition.arrow == "raise" and transition.rung:
             self._raises.append((event.time, self.context.plant.path_of_alarm(transition.alarm, transition.point)))
+
+    async def _note_provisional(self, _message: Msg) -> None:
+        self.nudge()
 
     async def _remember_rate(self) -> None:
         """Read the raises of the last ten minutes, so that a restarted console shows the true rate."""
