@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from anlan import __version__
+from anlan.core.errors import AnlanError, InvalidInputError
+from anlan.core.output import report
 
 ROOMS = (
     "anlan.cli.node",
@@ -60,8 +62,27 @@ def main() -> None:
     """Run the command line."""
     # `anlan part NAME` starts five times a node: it must not import every room's commands first.
     if len(sys.argv) == 3 and sys.argv[1] == "part":
-        from anlan.runtime import run_part
+        from anlan.runtime import PARTS, run_part
         from anlan.settings import from_environment
 
-        sys.exit(run_part(sys.argv[2], from_environment()))
+        if sys.argv[2] in PARTS:
+            sys.exit(run_part(sys.argv[2], from_environment()))
+    if "--json" in sys.argv:
+        sys.exit(_main_json(build()))
     build()()
+
+
+def _main_json(app: typer.Typer) -> int:
+    """Run the command and return its exit code; what the command line itself has wrong is told as one object too."""
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except typer.Abort:
+        report(AnlanError("aborted"), as_json=True)
+        return 1
+    except Exception as error:
+        message = getattr(error, "format_message", None)
+        if message is None:
+            raise
+        command = getattr(getattr(error, "ctx", None), "command_path", "anlan")
+        report(InvalidInputError(message() or "no command", where=command, fix=f"see '{command} --help'"), as_json=True)
+        return 2

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from anlan.core.errors import InvalidInputError, NotFoundError
+from anlan.core.errors import InvalidInputError
 from anlan.core.output import JsonOption, emit, failing
 
 if TYPE_CHECKING:
@@ -117,23 +116,8 @@ def _readable(raw: bytes) -> str:
 
 
 def _ask(data: Path | None, question: Callable[[PerceiveClient], Awaitable[T]]) -> T:
-    from dataclasses import replace
-
     from anlan.core.actor import SYSTEM
     from anlan.perceive.client import PerceiveClient
-    from anlan.settings import from_environment
-    from anlan.store.fabric.client import Fabric
-    from anlan.store.fabric.server import wait_ready
+    from anlan.store.fabric.session import ask_node
 
-    settings = from_environment()
-    if data is not None:
-        settings = replace(settings, data=data)
-    if not settings.data.is_dir():
-        raise NotFoundError("no node keeps its data here", where=str(settings.data), fix="give --data DIRECTORY")
-
-    async def run() -> T:
-        await wait_ready(settings, timeout=5)
-        async with await Fabric.connect(settings, "runtime", name="cli") as fabric:
-            return await question(PerceiveClient(fabric, SYSTEM))
-
-    return asyncio.run(run())
+    return ask_node(lambda fabric: question(PerceiveClient(fabric, SYSTEM)), data, name="dead-letters")

@@ -12,6 +12,7 @@ from anlan.core.output import JsonOption, emit, failing
 if TYPE_CHECKING:
     from anlan.plant.findings import Finding
     from anlan.plant.registers.model import Edit
+    from anlan.store.fabric.client import Fabric
 
 MOST_SHOWN = 200
 
@@ -277,23 +278,16 @@ def _show_change(result: dict[str, Any]) -> None:
 
 def _propose(edits: tuple[Edit, ...], reason: str, data: Path | None) -> str:
     """Propose edits to the running node as the person at this machine; somebody else must approve."""
-    import asyncio
     import getpass
-    from dataclasses import replace
 
     from anlan.core.actor import Actor, Grant, Role
     from anlan.plant.registers.client import RegistersClient
-    from anlan.settings import from_environment
-    from anlan.store.fabric.client import Fabric
+    from anlan.store.fabric.session import ask_node
 
-    settings = from_environment()
-    if data is not None:
-        settings = replace(settings, data=data)
     user = f"local:{getpass.getuser()}"
 
-    async def ask() -> str:
-        async with await Fabric.connect(settings, "runtime", name="command line") as fabric:
-            actor = Actor(user, user, (Grant(Role.ADMINISTRATOR),))
-            return (await RegistersClient(fabric).propose_change(actor, edits, reason)).id
+    async def ask(fabric: Fabric) -> str:
+        actor = Actor(user, user, (Grant(Role.ADMINISTRATOR),))
+        return (await RegistersClient(fabric).propose_change(actor, edits, reason)).id
 
-    return asyncio.run(ask())
+    return ask_node(ask, data, name="plant")

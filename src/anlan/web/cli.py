@@ -300,12 +300,12 @@ def parse_grants(texts: list[str]) -> tuple[Grant, ...]:
 
 @contextmanager
 def _accounts(data: Path | None, records: str) -> Iterator[Accounts]:
-    from anlan.settings import from_environment
+    from anlan.settings import of_node
     from anlan.web.auth.accounts import Accounts
     from anlan.web.service import open_records
 
-    settings = from_environment()
-    settings = replace(settings, data=data or settings.data, records=records or settings.records)
+    settings = of_node(data)
+    settings = replace(settings, records=records or settings.records)
     if not settings.records and not (settings.data / "records.sqlite").is_file():
         raise InvalidInputError(
             f"there is no node in {settings.data}", where="--data", fix="the data directory of 'anlan serve'"

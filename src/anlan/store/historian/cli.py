@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -126,20 +125,9 @@ def status(data: DataOption = None, as_json: JsonOption = False) -> None:
 
 
 def _connected(data: Path | None, ask: Callable[[Fabric], Awaitable[T]]) -> T:
-    from dataclasses import replace
+    from anlan.store.fabric.session import ask_node
 
-    from anlan.settings import from_environment
-    from anlan.store.fabric.client import Fabric
-
-    settings = from_environment()
-    if data is not None:
-        settings = replace(settings, data=data)
-
-    async def session() -> T:
-        async with await Fabric.connect(settings, "runtime", name="history") as fabric:
-            return await ask(fabric)
-
-    return asyncio.run(session())
+    return ask_node(ask, data, name="history")
 
 
 async def _request(

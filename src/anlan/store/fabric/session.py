@@ -1,0 +1,61 @@
+"""A command's connection to a running node: found by its data directory, given up after seconds, never for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import nats.errors
+
+from anlan.core.errors import UnavailableError
+from anlan.settings import Settings, of_node
+from anlan.store.fabric.client import Fabric
+
+T = TypeVar("T")
+
+CONNECT_S = 5.0
+_ADVICE = "start the node with 'anlan serve', and name its --data"
+
+
+def ask_node(
+    ask: Callable[[Fabric], Awaitable[T]],
+    data: Path | None = None,
+    *,
+    fabric: str = "",
+    role: str = "runtime",
+    name: str = "command",
+) -> T:
+    """Return what ``ask`` returns with a connection to the node whose data are in ``data``.
+
+    Args:
+        data: its data directory; ``None`` is that of ``ANLAN_DATA`` or the default.
+        fabric: URL of its fabric when that is not the one it last started with.
+        role: role to sign in with.
+        name: name of the connection.
+
+    Raises:
+        UnavailableError: there is no node, it does not run, or it does not answer.
+    """
+    settings = of_node(data)
+    if fabric:
+        settings = replace(settings, fabric=fabric)
+    if not settings.fabric and not (settings.data / "secrets" / "fabric.json").exists():
+        raise UnavailableError("no node keeps its data here", where=str(settings.data), fix=_ADVICE)
+    return asyncio.run(_session(settings, ask, role, name))
+
+
+async def _session(settings: Settings, ask: Callable[[Fabric], Awaitable[T]], role: str, name: str) -> T:
+    try:
+        # The client itself would go on trying for ever.
+        fabric = await asyncio.wait_for(Fabric.connect(settings, role, name=name), CONNECT_S)
+    except TimeoutError as error:
+        raise UnavailableError("the fabric does not answer", where=settings.fabric_url, fix=_ADVICE) from error
+    async with fabric:
+        try:
+            return await ask(fabric)
+        except (nats.errors.Error, TimeoutError) as error:
+            reason = str(error) or type(error).__name__
+            raise UnavailableError(f"the node does not answer: {reason}", where=settings.fabric_url) from error
