@@ -239,7 +239,9 @@ async def cut_lines(folder: Path, progress: Progress, *, cuts: int = 8, seed: in
         await line.mend()
     command = [sys.executable, "-m", "anlan.sim", "--ports", Ports(**park_side).to_json(), "--drain", "30"]
     async with bench.running():
-        process = subprocess.Popen([*command, "--speed", "10", "--journal", str(folder / "journal")])
+        with (folder / "park.log").open("wb") as file:
+            arguments = [*command, "--speed", "10", "--journal", str(folder / "journal")]
+            process = subprocess.Popen(arguments, stdout=file, stderr=file)
         try:
             bench.load.start()
             await bench.connected()
