@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import errno
 import importlib
 import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -31,7 +33,7 @@ from anlan.core.events import Event, EventType, SystemState
 from anlan.core.health import Health, HealthReport
 from anlan.core.ids import new_ulid
 from anlan.core.time import now_us
-from anlan.settings import Settings
+from anlan.settings import Settings, remember
 from anlan.store.fabric import server
 from anlan.store.fabric.client import Fabric
 from anlan.store.fabric.disk import DiskWatch
@@ -40,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 PR_SET_PDEATHSIG = 1
 STOP_TIMEOUT_S = 15.0
+PORT_WAIT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +205,7 @@ class Supervisor:
 
     async def start_fabric(self) -> None:
         """Start the fabric, make its streams, and watch all processes from now on."""
+        remember(self.settings)
         self._watch = asyncio.ensure_future(self._watch_children())
         if self.settings.fabric:
             # Another machine's fabric may be away: a gateway at the edge starts all the same, with its own buffer.
@@ -312,6 +316,15 @@ class Supervisor:
             self.reports[report.process] = report
             if report.ready and (before is None or not before.ready or before.pid != report.pid):
                 self._on_change(f"{report.process} is ready (pid {report.pid})")
+            self._tell_problems(report, before)
+
+    def _tell_problems(self, report: HealthReport, before: HealthReport | None) -> None:
+        """Say once when a part begins to have a problem, and once when it has none any more."""
+        had = bool(before and before.problems)
+        if report.problems and not had:
+            self._on_change(f"{report.process}: {'; '.join(report.problems)}")
+        elif had and not report.problems:
+            self._on_change(f"{report.process}: 已恢复 all well again")
 
     async def _watch_children(self) -> None:
         while True:
@@ -422,6 +435,51 @@ async def _ready_or_stopped(supervisor: Supervisor, stop: asyncio.Event, announc
         announce(str(error))
         return False
     return True
+
+
+def check_ports(settings: Settings, parts: Sequence[str], wait: float = PORT_WAIT_S) -> None:
+    """Return when the ports this node will listen on are free.
+
+    Args:
+        parts: names of the parts that will run.
+        wait: seconds; what a killed supervisor left behind may still be ending.
+
+    Raises:
+        UnavailableError: one is not free, or not to be had; says whose it is.
+    """
+    wanted = [] if settings.fabric else [("127.0.0.1", settings.fabric_port, "fabric", "--fabric-port")]
+    if "web" in parts:
+        wanted.append((settings.web_host, settings.web_port, "console", "--port"))
+    deadline = time.monotonic() + wait
+    for host, port, what, option in wanted:
+        while (refused := _bind_error(host, port)) is not None:
+            if refused.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                reason = f"in use{_holder(port)}" if refused.errno == errno.EADDRINUSE else str(refused.strerror)
+                raise UnavailableError(
+                    f"the {what} cannot listen here: {reason}",
+                    where=f"{host}:{port}",
+                    fix=f"stop that program, or choose another {option}",
+                )
+            time.sleep(0.1)
+
+
+def _bind_error(host: str, port: int) -> OSError | None:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        return error
+    return None
+
+
+def _holder(port: int) -> str:
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+                return f" by {psutil.Process(connection.pid).name()}, process {connection.pid}"
+    return " by another program"
 
 
 def data_lock(data: Path) -> IO[str]:

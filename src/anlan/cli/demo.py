@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anlan.cli.options import PortOption, free_port, node_settings
+from anlan.cli.options import PortOption, free_port, node_settings, until_signal
 from anlan.core.actor import SYSTEM
 from anlan.core.errors import InvalidInputError, UnavailableError
 from anlan.core.output import JsonOption, emit, failing
@@ -199,20 +199,12 @@ def demo(
         run = Demo(settings, seed, speed, say)
         run.write_site()
         if not headless:
-            asyncio.run(_until_signal(run.run))
+            asyncio.run(until_signal(run.run))
             return
-        result = asyncio.run(_until_signal(lambda stop: run.run_headless(seconds, stop)))
+        result = asyncio.run(until_signal(lambda stop: run.run_headless(seconds, stop)))
         emit(result, as_json, lambda: _print_account(result))
         if not result["ok"]:
             raise typer.Exit(1)
-
-
-async def _until_signal(work: Any) -> Any:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return await work(stop)
 
 
 def register(app: typer.Typer) -> None:

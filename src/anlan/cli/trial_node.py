@@ -22,7 +22,7 @@ from anlan.core.events import AlarmTransition, Event, EventType, decode_event
 from anlan.core.time import now_us
 from anlan.monitor.model import MonitorStatus, Status
 from anlan.plant.model import Plant, decode_plant, encode_plant, revision_of
-from anlan.runtime import Supervisor
+from anlan.runtime import Supervisor, check_ports
 from anlan.settings import Settings
 from anlan.store.fabric.client import EVENTS, LOG, Fabric
 from anlan.store.fabric.log import LogReader
@@ -61,6 +61,7 @@ class TrialNode:
     async def __aenter__(self) -> TrialNode:
         from anlan.cli.node import prepare
 
+        await asyncio.to_thread(check_ports, self.settings, self.supervisor.parts)
         self.password = await asyncio.to_thread(prepare, self.settings)
         try:
             await self.supervisor.start_fabric()

@@ -23,7 +23,9 @@ from anlan.settings import Settings
 from anlan.store.fabric.client import Fabric
 
 LIMIT_S = 6.0  # with the 1 s look and one request's time-out the news is out within 10 s
+LOOK_S = 1.0
 REQUEST_TIMEOUT_S = 2.0
+COMMAND_TIMEOUT_S = 10.0
 
 
 class Verdict(msgspec.Struct):
@@ -51,15 +53,18 @@ class Watchdog:
     _alarms: HealthReport | None = None
     _started: int = field(default_factory=now_us)
 
-    async def run(self, *, once: bool = False) -> Verdict:
-        """Watch for ever, or for 10 s with ``once``; return the last verdict."""
+    async def run(self, stop: asyncio.Event, *, once: bool = False) -> Verdict:
+        """Watch until ``stop`` is set, or for 10 s with ``once``; return the last verdict."""
         listener = asyncio.ensure_future(self._listen())
         state: dict[str, str] = {}
+        verdict = Verdict(now_us(), state)
         try:
             end = asyncio.get_running_loop().time() + 10
             async with httpx.AsyncClient(timeout=REQUEST_TIMEOUT_S, verify=False) as client:  # noqa: S501 - only liveness is read
                 while True:
-                    await asyncio.sleep(1)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(stop.wait(), LOOK_S)
+                        return verdict
                     verdict = await self.look(client)
                     if (set(verdict.out) != set(state)) and not once:
                         await self._tell(verdict, client)
@@ -114,17 +119,34 @@ class Watchdog:
         self._alarms = msgspec.json.decode(message.data, type=HealthReport)  # type: ignore[attr-defined]  # nats Msg
 
     async def _tell(self, verdict: Verdict, client: httpx.AsyncClient) -> None:
+        """Tell people, program and address; what one of them does must not end the watch."""
         word = "lost" if verdict.out else "back"
-        if self.announce is not None:
-            self.announce(f"{word}: " + ("; ".join(verdict.out.values()) or "all parts answer"))
+        self._announce(f"{word}: {words(verdict)}")
         if self.command:
-            await asyncio.to_thread(subprocess.run, [self.command, word], check=False, timeout=10)
+            try:
+                await asyncio.to_thread(subprocess.run, [self.command, word], check=True, timeout=COMMAND_TIMEOUT_S)
+            except (OSError, subprocess.SubprocessError) as error:
+                self._announce(f"--command: {error}")
         if self.url:
-            with contextlib.suppress(httpx.HTTPError):
-                await client.post(self.url, json={"state": word, "out": verdict.out, "time": verdict.time})
+            try:
+                news = {"state": word, "out": verdict.out, "time": verdict.time}
+                (await client.post(self.url, json=news)).raise_for_status()
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                self._announce(f"--url: {error or type(error).__name__}")
+
+    def _announce(self, line: str) -> None:
+        if self.announce is not None:
+            self.announce(line)
 
 
-async def collect_reports(settings: Settings, seconds: float) -> list[HealthReport]:
+def words(verdict: Verdict) -> str:
+    """Return a verdict as a line for people."""
+    if not verdict.out:
+        return "各部件均有应答 all parts answer"
+    return "; ".join(f"{part}: {why}" for part, why in verdict.out.items())
+
+
+async def collect_reports(fabric: Fabric, seconds: float) -> list[HealthReport]:
     """Return the health reports that arrive within ``seconds``, one a process, by name."""
     reports: dict[str, HealthReport] = {}
 
@@ -132,7 +154,6 @@ async def collect_reports(settings: Settings, seconds: float) -> list[HealthRepo
         report = msgspec.json.decode(message.data, type=HealthReport)  # type: ignore[attr-defined]  # nats Msg
         reports[report.process] = report
 
-    async with await Fabric.connect(settings, "watchdog") as fabric:
-        await fabric.client.subscribe(f"{log.HEALTH}.>", cb=take)
-        await asyncio.sleep(seconds)
+    await fabric.client.subscribe(f"{log.HEALTH}.>", cb=take)
+    await asyncio.sleep(seconds)
     return [reports[name] for name in sorted(reports)]

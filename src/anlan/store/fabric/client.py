@@ -61,6 +61,7 @@ class Fabric:
         self.jetstream: JetStreamContext = client.jetstream(timeout=5, publish_async_max_pending=4096)
         self.reconnected = asyncio.Event()
         self.connecting: asyncio.Task[None] | None = None
+        self.closing = False
 
     @staticmethod
     async def connect(settings: Settings, role: str, *, name: str = "", wait: bool = True) -> Fabric:
@@ -80,7 +81,8 @@ class Fabric:
             fabric.reconnected.set()
 
         async def on_disconnect() -> None:
-            logger.warning("fabric is lost")
+            if not fabric.closing:
+                logger.warning("fabric is lost")
 
         async def on_error(error: Exception) -> None:
             logger.debug("fabric: %s", error)
@@ -118,6 +120,7 @@ class Fabric:
 
     async def close(self) -> None:
         """Flush and close the connection."""
+        self.closing = True
         if self.connecting is not None and not self.connecting.done():
             self.connecting.cancel()
             await asyncio.wait({self.connecting})

@@ -39,12 +39,21 @@ def ask_node(
     Raises:
         UnavailableError: there is no node, it does not run, or it does not answer.
     """
+    return asyncio.run(_session(node_at(data, fabric), ask, role, name))
+
+
+def node_at(data: Path | None = None, fabric: str = "") -> Settings:
+    """Return the settings of the node whose data are in ``data``; arguments as of ``ask_node``.
+
+    Raises:
+        UnavailableError: no node keeps its data there.
+    """
     settings = of_node(data)
     if fabric:
         settings = replace(settings, fabric=fabric)
     if not settings.fabric and not (settings.data / "secrets" / "fabric.json").exists():
         raise UnavailableError("no node keeps its data here", where=str(settings.data), fix=_ADVICE)
-    return asyncio.run(_session(settings, ask, role, name))
+    return settings
 
 
 async def _session(settings: Settings, ask: Callable[[Fabric], Awaitable[T]], role: str, name: str) -> T:
