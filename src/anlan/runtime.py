@@ -213,7 +213,7 @@ class Supervisor:
             self._keep(self._meet_fabric(self._fabric))
             return
         self._disk = DiskWatch(self.settings, self.settings.directory("logs") / "fabric.log")
-        self.start_child(self.add("fabric", server.command(self.settings)))
+        self.start_child(self.add("fabric", server.command(self.settings), server.ENVIRONMENT))
         await server.wait_ready(self.settings)
         self._fabric = await Fabric.connect(self.settings, "runtime", name="supervisor")
         await self._meet_fabric(self._fabric)

@@ -18,6 +18,8 @@ from anlan.core.errors import UnavailableError
 from anlan.settings import ROLES, Settings
 
 MAX_PAYLOAD = 8 << 20
+# A soft limit: the server's collector works harder near it instead of letting caches of the log grow with the disk.
+ENVIRONMENT = {"GOMEMLIMIT": "768MiB"}
 
 _COMMON = ("_INBOX.>", "$JS.API.>", "$JS.ACK.>", "health.>", "events.>")
 # What each role may publish beyond _COMMON. Only web, works and runtime may ask services (they carry the actor), the
