@@ -72,3 +72,22 @@ def duration_us(text: str | float | int) -> int:
             f"{text!r} is not a duration", fix=f"use a number ≥ 0 and one of {', '.join(_DURATION_UNITS)}"
         )
     return round(number * _DURATION_UNITS[unit])
+
+
+def moment_us(text: str, now: int, *, where: str = "") -> int:
+    """Return the µs UTC of an ISO 8601 text, or of a time back from ``now`` (µs UTC) such as ``24 h``.
+
+    Args:
+        where: what the text was given as, for the error.
+
+    Raises:
+        InvalidInputError: it is neither.
+    """
+    for read in (from_iso, lambda text: now - duration_us(text)):
+        try:
+            return read(text)
+        except InvalidInputError:
+            continue
+    raise InvalidInputError(
+        f"{text!r} is no moment", where=where, fix="2026-11-24T08:00:00+08:00, or back from now such as '24 h'"
+    )

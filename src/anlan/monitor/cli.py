@@ -175,8 +175,9 @@ def _try_file(site: Path, file: Path, prefix: str, start: str, end: str) -> TryR
         raise InvalidInputError("holds no samples", where=str(file))
     newest = int(batch.time[-1]) + 1
     # A file is usually tried whole: the default of --from is meant for the historian.
-    first = int(batch.time[0]) if start == "24 h" else _moment(start, newest)
-    last = _moment(end, newest) if end else newest
+    first, last = _period(start, end, newest)
+    if start == "24 h":
+        first = int(batch.time[0])
     trial = Trial(plant, definitions, first, last)
     trial.feed(batch.take((batch.time >= first) & (batch.time < last)))
     return trial.result()
@@ -200,7 +201,7 @@ def _try_history(site: Path, prefix: str, start: str, end: str, data: Path | Non
         numbers |= {path: max(numbers.values(), default=0) + at for at, path in enumerate(unknown, start=1)}
         plant = compile_site(document, numbers)
         now = now_us()
-        period = (_moment(start, now), _moment(end, now) if end else now)
+        period = _period(start, end, now)
         request = TryDefinition(_definitions(plant, prefix), *period)
         return await try_on_historian(fabric, plant, request, SYSTEM, unknown=frozenset(numbers[p] for p in unknown))
 
@@ -224,7 +225,7 @@ def performance(
         from anlan.monitor.journal import performance_of_journal
 
         now = now_us()
-        first, last = _moment(start, now), _moment(end, now) if end else now
+        first, last = _period(start, end, now)
         return await performance_of_journal(fabric, first, last, position)
 
     def human() -> None:
@@ -240,13 +241,10 @@ def performance(
         emit(answer, as_json, human)
 
 
-def _moment(text: str, now: int) -> int:
-    from anlan.core.time import duration_us, from_iso
+def _period(start: str, end: str, now: int) -> tuple[int, int]:
+    from anlan.core.time import moment_us
 
-    try:
-        return now - duration_us(text)
-    except InvalidInputError:
-        return from_iso(text)
+    return moment_us(start, now, where="--from"), moment_us(end, now, where="--to") if end else now
 
 
 def _connected(data: Path | None, ask: Callable[[Fabric], Awaitable[T]]) -> T:

@@ -135,25 +135,25 @@ def draft(connector: dict[str, Any], tags: Iterable[DiscoveredTag], *, title: st
         title: what was looked at, for the heading.
     """
     from ruamel.yaml import YAML
-    from ruamel.yaml.comments import CommentedMap
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
     from ruamel.yaml.compat import StringIO
 
-    units: dict[str, tuple[str, list[Any]]] = {}
+    units: dict[str, tuple[str, CommentedSeq]] = {}
     unit_ids: set[str] = set()
     point_ids: dict[str, set[str]] = {}
     mapping = CommentedMap()
     for tag in tags:
         folder, _, leaf = tag.name.rpartition("/")
         if folder not in units:
-            units[folder] = slug(folder.rpartition("/")[2] or connector["id"], unit_ids, "unit"), []
+            units[folder] = slug(folder.rpartition("/")[2] or connector["id"], unit_ids, "unit"), CommentedSeq()
         unit_id, points = units[folder]
         point_id = slug(leaf, point_ids.setdefault(unit_id, set()), "point")
         point = CommentedMap(id=point_id, name=tag.description or leaf, kind=tag.kind)
         if tag.unit:
             point["unit"] = tag.unit
         point.fa.set_flow_style()
-        point.yaml_add_eol_comment(_remark(tag), key=next(reversed(point)))
         points.append(point)
+        points.yaml_add_eol_comment(_remark(tag), key=len(points) - 1)
         mapping[f"draft/area/{unit_id}/{point_id}"] = tag.tag
     body = {
         "site": {"id": "draft", "name": "草稿", "name_en": "Draft", "tier": "enterprise"},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -123,23 +125,27 @@ def init(
     Example: anlan init donggang   anlan init donggang --yes --connector opcua --endpoint opc.tcp://10.0.0.5:4840
     """
     with failing(as_json):
-        from anlan.plant.starter import Answers, slug, write_site
+        from anlan.plant.starter import CONNECTORS, Answers, refuse_existing, slug, write_site
 
+        refuse_existing(folder, force=force)
         base = Answers()
         ask = not (yes or as_json)
         name = name or (_ask("站点名称 name of the site", base.name) if ask else base.name)
-        site_id = site_id or (
-            _ask("站点标识 short id (a-z, 0-9, -)", slug(name) or base.id) if ask else slug(name_en) or base.id
+        name_en = name_en or (name if name.isascii() else base.name_en)
+        usual = slug(name_en) or base.id
+        site_id = site_id or (_ask("站点标识 short id (a-z, 0-9, -)", usual, _is_id) if ask else usual)
+        enterprise = enterprise or (
+            _ask("企业标识 id of the enterprise", base.enterprise, _is_id) if ask else base.enterprise
         )
-        enterprise = enterprise or (_ask("企业标识 id of the enterprise", base.enterprise) if ask else base.enterprise)
         if not connector:
             question = "设备接入 how do devices connect: mqtt, opcua, modbus, hj212, none"
-            connector = _ask(question, base.connector) if ask else base.connector
+            connector = _ask(question, base.connector, lambda text: text in CONNECTORS) if ask else base.connector
             if ask and connector != "none":
-                endpoint = endpoint or _ask("地址 address (HOST:PORT, opc.tcp://…), 回车用默认 Enter for the usual", "")
+                question = "地址 address (HOST:PORT, opc.tcp://…), 回车用默认 Enter for the usual"
+                endpoint = endpoint or _ask(question, "", lambda text: not text or ":" in text)
         answers = Answers(
             name=name,
-            name_en=name_en or base.name_en,
+            name_en=name_en,
             id=site_id,
             enterprise=enterprise,
             tier=tier,
@@ -152,9 +158,20 @@ def init(
         emit(result, as_json, lambda: _next_steps(file))
 
 
-def _ask(question: str, default: str) -> str:
-    answer: str = typer.prompt(question, default=default)
-    return answer.strip()
+def _ask(question: str, default: str, fits: Callable[[str], bool] = bool) -> str:
+    """Ask until the answer fits; Enter takes the default."""
+
+    def taken(text: str) -> str:
+        if text.strip() != default and not fits(text.strip()):
+            raise typer.BadParameter(f"{text!r}: 不适用,请重新输入 does not fit, once more")
+        return text.strip()
+
+    answer: str = typer.prompt(question, default=default, show_default=bool(default), value_proc=taken)
+    return answer
+
+
+def _is_id(text: str) -> bool:
+    return re.fullmatch(r"[^\W_][\w-]*", text) is not None
 
 
 def _next_steps(file: Path) -> None:

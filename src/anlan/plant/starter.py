@@ -147,6 +147,18 @@ enterprises:
 {_connector(answers, unit)}"""
 
 
+def refuse_existing(folder: Path, *, force: bool = False) -> Path:
+    """Return the file that ``write_site`` would write.
+
+    Raises:
+        ConflictError: it is there already and ``force`` is not given.
+    """
+    file = folder / "site.yaml"
+    if file.exists() and not force:
+        raise ConflictError("there is a site file already", where=str(file), fix="another folder, or --force")
+    return file
+
+
 def write_site(folder: Path, answers: Answers, *, force: bool = False) -> tuple[Path, SiteDocument]:
     """Write ``site.yaml`` into a folder (made if need be) and return it with its checked document.
 
@@ -154,13 +166,11 @@ def write_site(folder: Path, answers: Answers, *, force: bool = False) -> tuple[
         ConflictError: there is one already and ``force`` is not given.
         SiteFileError: an answer makes no valid site; nothing is written.
     """
-    file = folder / "site.yaml"
+    file = refuse_existing(folder, force=force)
     text = site_text(answers)
     document, findings = check(file, overlay={file: text})
     if document is None:
         raise SiteFileError(findings)
-    if file.exists() and not force:
-        raise ConflictError("there is a site file already", where=str(file), fix="another folder, or --force")
     folder.mkdir(parents=True, exist_ok=True)
     replace_text(file, text)
     return file, document

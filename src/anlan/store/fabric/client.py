@@ -208,7 +208,9 @@ class Fabric:
         try:
             message = await self.jetstream.get_last_msg(LOG, log.CONFIG, direct=True)
         except nats.js.errors.NotFoundError as error:
-            raise NotFoundError("no configuration is in force yet", fix="start 'anlan works' with a site") from error
+            raise NotFoundError(
+                "no configuration is in force yet", fix="start 'anlan serve' with a site that passes 'anlan check'"
+            ) from error
         record = log.decode(log.CONFIG, message.data or b"")
         assert isinstance(record, log.ConfigRecord)
         return record.revision, await self.get_config(record.revision)

@@ -133,7 +133,7 @@ def _connected(data: Path | None, ask: Callable[[Fabric], Awaitable[T]]) -> T:
 async def _request(
     fabric: Fabric, points: list[str], start: str, end: str, kind: str, bucket: str, width: int, limit: int
 ) -> SeriesQuery:
-    from anlan.core.time import duration_us, now_us
+    from anlan.core.time import duration_us, moment_us, now_us
     from anlan.store.historian.requests import SeriesKind, SeriesQuery
 
     if kind not in [item.value for item in SeriesKind]:
@@ -142,21 +142,12 @@ async def _request(
     return SeriesQuery(
         kind=SeriesKind(kind),
         points=await _numbers(fabric, points),
-        start=_moment(start, now),
-        end=_moment(end, now) if end else now + 1,
+        start=moment_us(start, now, where="--from"),
+        end=moment_us(end, now, where="--to") if end else now + 1,
         bucket=duration_us(bucket),
         width=width,
         limit=limit,
     )
-
-
-def _moment(text: str, now: int) -> int:
-    from anlan.core.time import duration_us, from_iso
-
-    try:
-        return from_iso(text)
-    except InvalidInputError:
-        return now - duration_us(text)
 
 
 async def _numbers(fabric: Fabric, points: list[str]) -> tuple[int, ...]:
