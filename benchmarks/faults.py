@@ -428,6 +428,8 @@ async def disk_full(folder: Path, progress: Progress, *, seconds: float = 12.0) 
             await until(lambda: len(ear.rung) > before, "a provisional alarm after a restart", 40)
             rang_again = time.monotonic() - killed
             await asyncio.sleep(max(0.0, seconds - rang))
+            # Health is told once a second: the restarted alarms' word may still be on its way.
+            await until(lambda: "provisional" in bench.problems("alarms"), "the alarms' word of it", 20)
             said = {part: bench.problems(part) for part in ("gateway", "alarms")}
             rung = len(ear.rung)
             refused_from = bench.load.acked
