@@ -9,10 +9,15 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from anlan.settings import Settings
 from anlan.store.fabric import server
+
+# Nothing is said about time by a property, and two cores are shared.
+hypothesis.settings.register_profile("anlan", deadline=None)
+hypothesis.settings.load_profile("anlan")
 
 DATA_VARIABLE = "ANLAN_SHARED_DATA"
 ROOT = Path(__file__).resolve().parent.parent
