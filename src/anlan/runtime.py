@@ -108,7 +108,7 @@ async def _part_main(part: Part, settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    health = Health(process=part.name, started=now_us())
+    health = Health(process=settings.process_name(part.name), started=now_us())
     edge = part.name == "gateway" and bool(settings.fabric)
     fabric = await Fabric.connect(settings, part.role, name=part.name, wait=not edge)
     reporter = asyncio.ensure_future(_report_health(fabric, health))
@@ -209,7 +209,9 @@ class Supervisor:
         self._watch = asyncio.ensure_future(self._watch_children())
         if self.settings.fabric:
             # Another machine's fabric may be away: a gateway at the edge starts all the same, with its own buffer.
-            self._fabric = await Fabric.connect(self.settings, "runtime", name="supervisor", wait=False)
+            # At the edge it has no right to more than its gateway has.
+            role = "gateway" if self.settings.edge else "runtime"
+            self._fabric = await Fabric.connect(self.settings, role, name="supervisor", wait=False)
             self._keep(self._meet_fabric(self._fabric))
             return
         self._disk = DiskWatch(self.settings, self.settings.directory("logs") / "fabric.log")
@@ -221,7 +223,8 @@ class Supervisor:
     async def _meet_fabric(self, fabric: Fabric) -> None:
         while not fabric.client.is_connected:  # noqa: ASYNC110 - the client tells it only by its state
             await asyncio.sleep(0.2)
-        await fabric.ensure_streams()
+        if not self.settings.edge:
+            await fabric.ensure_streams()
         await fabric.client.subscribe(f"{log.HEALTH}.>", cb=self._take_report)
 
     def start_parts(self, names: Sequence[str] | None = None) -> None:
@@ -259,7 +262,7 @@ class Supervisor:
 
     def is_ready(self, name: str) -> bool:
         """Return whether the part's present process has reported ready."""
-        report = self.reports.get(name)
+        report = self.reports.get(self.settings.process_name(name))
         child = self.children.get(name)
         return bool(child and report and report.ready and report.pid == child.pid)
 
@@ -312,6 +315,8 @@ class Supervisor:
     async def _take_report(self, message: Any) -> None:
         with contextlib.suppress(msgspec.MsgspecError):
             report = msgspec.json.decode(message.data, type=HealthReport)
+            if self.settings.edge and report.process not in map(self.settings.process_name, self.parts):
+                return  # of the node whose fabric it is
             before = self.reports.get(report.process)
             self.reports[report.process] = report
             if report.ready and (before is None or not before.ready or before.pid != report.pid):

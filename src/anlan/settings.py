@@ -35,6 +35,7 @@ class Settings:
         log_bytes: the log refuses new batches beyond this.
         log_age_s: the log forgets batches older than this.
         duplicate_window_s: how long the fabric remembers message ids; a later repeat is dropped by the readers.
+        extra: settings of single rooms; ``edge`` is 1 for a gateway alone that sends to another node's fabric.
     """
 
     data: Path = Path("data")
@@ -58,6 +59,15 @@ class Settings:
     def fabric_url(self) -> str:
         """URL the processes of this node connect to."""
         return self.fabric or f"nats://127.0.0.1:{self.fabric_port}"
+
+    @property
+    def edge(self) -> bool:
+        """Whether this node is a gateway alone, on an edge machine, that sends to another node's fabric."""
+        return self.extra.get("edge") == "1"
+
+    def process_name(self, part: str) -> str:
+        """Return the name under which a part of this node reports its health."""
+        return f"{part}-{self.node}" if self.edge else part
 
     @property
     def records_url(self) -> str:

@@ -111,21 +111,34 @@ def gateway(
 ) -> None:
     """Run a gateway alone, on an edge machine, with its own buffer.
 
-    With --fabric it sends to a centre's log; without, it runs a log of its own. Example: anlan gateway --site edge.yaml
+    With --fabric it sends to a centre's log and runs the connectors that name this node as their 'gateway' there; the
+    centre's password for it stands in ANLAN_FABRIC_PASSWORD_GATEWAY. Without, it runs a log of its own.
+
+    Example: anlan gateway --site edge.yaml   anlan gateway --fabric nats://10.0.0.2:4222 --node edge-1
     """
     with failing(as_json=False):
         from anlan.runtime import check_ports, data_lock
         from anlan.runtime import serve as run
 
         settings = node_settings(site=site, data=data, fabric=fabric, fabric_port=fabric_port, node=node)
-        parts = ("gateway",) if settings.fabric else ("works", "gateway")
-        if "works" in parts:
+        parts: tuple[str, ...] = ("works", "gateway")
+        if settings.fabric:
+            settings, parts = _at_the_edge(settings), ("gateway",)
+        else:
             existing_site(settings.site)
         lock = data_lock(settings.data)
         check_ports(settings, parts)
         prepare(settings, people=False)
         asyncio.run(run(settings, parts, typer.echo))
         lock.close()
+
+
+def _at_the_edge(settings: Settings) -> Settings:
+    if settings.node == _DEFAULTS.node:
+        raise InvalidInputError(
+            "a gateway at the edge needs an id of its own", where="--node", fix="the 'gateway' of its connectors"
+        )
+    return replace(settings, extra={**settings.extra, "edge": "1"})
 
 
 def watchdog(

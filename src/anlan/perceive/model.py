@@ -118,3 +118,11 @@ class MendResult(msgspec.Struct, frozen=True):
 
     sequence: int
     samples: int
+
+
+class RunAgain(msgspec.Struct, frozen=True):
+    """Run a dead letter's bytes again at the gateway that runs its connector."""
+
+    connector: str
+    raw: bytes
+    source: str

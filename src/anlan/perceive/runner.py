@@ -15,6 +15,7 @@ from anlan.perceive.context import GatewayContext
 from anlan.perceive.dead_letters import DeadLetters
 from anlan.perceive.engine import BAD, FUTURE, GOOD, LATE, UNCERTAIN, UNKNOWN, compile_points
 from anlan.perceive.gateway import Gateway
+from anlan.perceive.gateways import runs_here
 from anlan.perceive.groups import NEVER_OFFSET, Tally
 from anlan.perceive.model import ConnectorStatus
 from anlan.perceive.records import Records
@@ -53,13 +54,17 @@ class Runner:
         self._health = health
         self._running: dict[str, _Running] = {}
         self.revision = ""
+        self.elsewhere: tuple[ConnectorSpec, ...] = ()
 
     async def use(self, plant: Plant, revision: str) -> None:
         """Put a plant in force: swap the calibration, restart the connectors whose spec or numbers changed."""
         self._gateway.use(compile_points(plant, revision))
         by_path = {point.path: point.number for point in plant.points}
         wanted: dict[str, tuple[ConnectorSpec, dict[str, int]]] = {}
+        self.elsewhere = tuple(spec for spec in plant.connectors if not runs_here(spec, self._settings))
         for spec in plant.connectors:
+            if spec in self.elsewhere:
+                continue
             numbers = {path: by_path[path] for path in spec.map if path in by_path}
             wanted[spec.id] = (spec, numbers)
         gone = [

@@ -25,6 +25,7 @@ from anlan.perceive.buffer import Buffer
 from anlan.perceive.dead_letters import DeadLetterDesk, DeadLetters
 from anlan.perceive.engine import compile_points, judge
 from anlan.perceive.gateway import Gateway
+from anlan.perceive.gateways import OtherGateways
 from anlan.perceive.model import ConnectorStatus, ListConnectors
 from anlan.perceive.records import Records
 from anlan.perceive.runner import Runner
@@ -80,11 +81,13 @@ class GatewayService:
         self._gateway = Gateway(fabric, health, empty, buffer, self._log_state)
         self._records = Records(fabric, self._gateway.appender)
         self._runner = Runner(self._gateway, self._records, self._dead_letters, settings, health)
+        self._others = OtherGateways(fabric, self._records)
         self._news = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until ``stop`` is set, then put what is under way to rest and return."""
         await self._load_first(stop)
+        settings = self._fabric.settings
         tasks = [
             asyncio.create_task(work(), name=work.__qualname__)
             for work in (
@@ -94,6 +97,7 @@ class GatewayService:
                 self._follow_configuration,
                 self._serve,
                 self._report,
+                *(() if settings.edge else (self._watch_others,)),
             )
         ]
         stopped = asyncio.create_task(stop.wait())
@@ -177,14 +181,27 @@ class GatewayService:
     # --- what people see ------------------------------------------------------------------------------------------
 
     async def _serve(self) -> None:
-        desk = DeadLetterDesk(self._fabric, self._runner.run_again)
+        desk = DeadLetterDesk(self._fabric, self._run_again)
 
         async def register() -> None:
+            if self._fabric.settings.edge:
+                await self._others.serve(self._runner.run_again)
+                return
             await self._fabric.serve("perceive.connectors", ListConnectors, self._list_connectors)
             await desk.serve()
 
         await self._when_connected(register)
         await asyncio.Event().wait()
+
+    async def _run_again(self, connector: str, raw: bytes, source: str) -> int:
+        there = next((spec.gateway for spec in self._runner.elsewhere if spec.id == connector), "")
+        if there:
+            return await self._others.run_again(there, connector, raw, source)
+        return await self._runner.run_again(connector, raw, source)
+
+    async def _watch_others(self) -> None:
+        await self._when_connected(self._others.listen)
+        await self._others.watch(lambda: self._runner.elsewhere)
 
     async def _when_connected(self, register: Callable[[], Awaitable[object]]) -> None:
         while not self._fabric.client.is_connected:  # noqa: ASYNC110  # the client tells it only by its state
@@ -194,7 +211,7 @@ class GatewayService:
     async def _list_connectors(self, _: ListConnectors, actor: Actor) -> tuple[ConnectorStatus, ...]:
         if not any(actor.may(Permission.VIEW, grant.scope) for grant in actor.grants):
             actor.require(Permission.VIEW)
-        return tuple(self._runner.status())
+        return (*self._runner.status(), *self._others.statuses(self._runner.elsewhere))
 
     async def _report(self) -> None:
         while True:

@@ -53,7 +53,12 @@ def compile_site(document: SiteDocument, numbers: Mapping[str, int]) -> Plant:
         stock=_stock(document),
         connectors=tuple(
             ConnectorSpec(
-                id=item.id, kind=item.kind, options=_plain(item.options()), map=_plain(item.map), name=item.name
+                id=item.id,
+                kind=item.kind,
+                options=_plain(item.options()),
+                map=_plain(item.map),
+                name=item.name,
+                gateway=item.gateway,
             )
             for item in site.connectors
         ),

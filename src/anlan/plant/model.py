@@ -116,7 +116,8 @@ class Stock(msgspec.Struct, frozen=True, omit_defaults=True):
 class ConnectorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """One connector: its kind's own ``options`` and the map from point path to the device's tag.
 
-    A tag is a text (``ns=2;s=PT401``, ``40001``) or a mapping with the kind's own keys.
+    A tag is a text (``ns=2;s=PT401``, ``40001``) or a mapping with the kind's own keys. ``gateway`` is the node at the
+    edge whose gateway runs it, empty for the site's own.
     """
 
     id: str
@@ -124,6 +125,7 @@ class ConnectorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     options: dict[str, Any] = {}
     map: dict[str, Any] = {}
     name: str = ""
+    gateway: str = ""
 
 
 class AlarmDefinition(msgspec.Struct, frozen=True, omit_defaults=True):

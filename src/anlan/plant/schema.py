@@ -286,6 +286,10 @@ class ConnectorPart(BaseModel):
     id: Id
     kind: Text
     name: Text = ""
+    gateway: Annotated[str, StringConstraints(pattern=r"^([^\W_][\w-]*)?$", max_length=80)] = Field(
+        default="",
+        description="Id of the node at the edge whose gateway runs it; the site's own gateway when left out.",
+    )
     map: dict[str, Any] = {}
 
     def options(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+import nats
 import nats.errors
 
 from anlan.core.errors import UnavailableError
@@ -57,6 +58,7 @@ def node_at(data: Path | None = None, fabric: str = "") -> Settings:
 
 
 async def _session(settings: Settings, ask: Callable[[Fabric], Awaitable[T]], role: str, name: str) -> T:
+    await _probe(settings, role)
     try:
         # The client itself would go on trying for ever.
         fabric = await asyncio.wait_for(Fabric.connect(settings, role, name=name), CONNECT_S)
@@ -68,3 +70,27 @@ async def _session(settings: Settings, ask: Callable[[Fabric], Awaitable[T]], ro
         except (nats.errors.Error, TimeoutError) as error:
             reason = str(error) or type(error).__name__
             raise UnavailableError(f"the node does not answer: {reason}", where=settings.fabric_url) from error
+
+
+async def _probe(settings: Settings, role: str) -> None:
+    """Sign in once without trying again, to tell at once why it fails."""
+
+    async def quiet(_: Exception) -> None:
+        return None
+
+    try:
+        connection = await nats.connect(
+            settings.fabric_url,
+            user=role,
+            password=settings.fabric_password(role),
+            allow_reconnect=False,
+            max_reconnect_attempts=1,
+            connect_timeout=CONNECT_S,
+            error_cb=quiet,
+        )
+        await connection.close()
+    except (OSError, TimeoutError, nats.errors.Error) as error:
+        if "authorization" in str(error).lower():
+            fix = f"its password stands in ANLAN_FABRIC_PASSWORD_{role.upper()}"
+            raise UnavailableError(f"the fabric refuses {role!r}", where=settings.fabric_url, fix=fix) from error
+        raise UnavailableError("the fabric does not answer", where=settings.fabric_url, fix=_ADVICE) from error
