@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -370,6 +371,27 @@ async def test_a_snapshot_never_holds_a_record_whose_events_are_still_being_publ
         assert stored is not None
         assert stored.sequence == samples.sequence
         assert stored.events == len(await read_all(fabric, EVENTS)) == 2
+
+
+async def test_events_of_the_last_record_before_a_crash_are_not_published_again(
+    settings: Settings, fabric_process: FabricProcess
+) -> None:
+    short = replace(settings, duplicate_window_s=0.5)
+    async with await Fabric.connect(short, "runtime") as fabric:
+        await fabric.ensure_streams()
+        await put_in_force(fabric, busy_plant())
+        now = now_us()
+        batch = SampleBatch(np.array([1], np.int32), np.array([now]), np.array([25.0]), np.zeros(1, np.uint8))
+        await LogWriter(fabric).append(log.SAMPLES, encode(batch, BatchHeader("gw", now)), "s1")
+        for _ in range(2):  # the second start stands for the one after a crash that left no snapshot
+            service = AlarmService(fabric, Health("alarms"), asyncio.Event())
+            await service.start()
+            for message in await read_all(fabric, "LOG"):
+                await service.step(message)
+            await service.publisher.drain()
+            await asyncio.sleep(1.0)  # longer than the log's duplicate window
+        ids = [decode_event(message.data).id for message in await read_all(fabric, EVENTS)]
+    assert len(ids) == len(set(ids)) == 1
 
 
 async def test_it_starts_anew_from_its_snapshot_and_from_a_broken_one(

@@ -170,6 +170,10 @@ class AlarmService:
             events = await self._take(message)
             if events:
                 await self.publisher.publish(events)
+            # Only now: what this record makes may itself stand in the event log already.
+            if message.sequence >= self.mark.target > 0:
+                self.publisher.caught_up()
+                self.mark.target = 0
 
     async def _take(self, message: LogMessage) -> list[Event]:
         if message.subject == log.SAMPLES and self.provisional.under_way:
@@ -183,9 +187,6 @@ class AlarmService:
             events = []
         self.engine.sequence = message.sequence
         self.mark.sequence, self.mark.stored = message.sequence, message.stored
-        if message.sequence >= self.mark.target > 0:
-            self.publisher.caught_up()
-            self.mark.target = 0
         return events
 
     async def _evaluate(self, message: LogMessage) -> list[Event]:
