@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Queue
@@ -15,6 +15,15 @@ import paho.mqtt.client as paho
 
 from anlan.sim.hj212 import crc212, frame, header_of
 from anlan.store.fabric.server import binary as find_nats_server
+
+
+async def until(condition: Callable[[], bool], what: str, timeout: float = 20.0) -> None:
+    """Wait until ``condition`` holds, however slow the machine; ``what`` names it when it never does."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout
+    while not condition():
+        assert loop.time() < deadline, f"not within {timeout} s: {what}"
+        await asyncio.sleep(0.02)
 
 
 @contextmanager
@@ -65,6 +74,10 @@ class Subscriber:
 
     def _take(self, _client: Any, _user: Any, message: paho.MQTTMessage) -> None:
         self.messages.append((message.topic, bytes(message.payload), message.dup))
+
+    def verbs(self, name: str) -> list[str]:
+        """Return the verbs of the Sparkplug messages so far whose topic holds ``name``."""
+        return [topic.split("/")[2] for topic, _, _ in list(self.messages) if name in topic]
 
     def close(self) -> None:
         """Disconnect."""

@@ -16,7 +16,7 @@ from anlan.sim.ports import Ports
 from anlan.sim.signals import layout
 from anlan.sim.sparkplug import DataType, Metric, asks_rebirth, encode_payload, fields
 from tests.sim.conftest import running
-from tests.sim.peers import Subscriber, broker
+from tests.sim.peers import Subscriber, broker, until
 
 FIELDS = ("int_value", "long_value", "float_value", "double_value", "boolean_value", "string_value")
 
@@ -82,12 +82,13 @@ async def test_births_data_rebirth_and_death(tmp_path: Path, journal_folder: Pat
     with broker(tmp_path / "broker", ports.mqtt_edge):
         observer = await asyncio.to_thread(Subscriber, ports.mqtt_edge, "spBv1.0/#")
         async with running(journal_folder, ports=ports, only=frozenset({catalogue.EDGE})) as park:
-            await asyncio.sleep(1.2)
+            await until(lambda: observer.verbs("/haian").count("DDATA") > 1, "data after the births")
             request = encode_payload(
                 [Metric(True, DataType.BOOLEAN, "Node Control/Rebirth", timestamp=1)], timestamp=1, seq=None
             )
             assert asks_rebirth(request)
             observer.client.publish("spBv1.0/donggang/NCMD/haian", request, qos=1)
+            await until(lambda: observer.verbs("/haian").count("DBIRTH") == 4, "the second births")
             await asyncio.sleep(1.0)
             await park.finish()
         await asyncio.sleep(0.4)
@@ -139,13 +140,10 @@ async def test_a_broken_line_brings_the_will(tmp_path: Path, journal_folder: Pat
     with broker(tmp_path / "broker", ports.mqtt_edge):
         observer = await asyncio.to_thread(Subscriber, ports.mqtt_edge, "spBv1.0/#")
         running_line = asyncio.ensure_future(feed.mqtt.run())
-        while not feed.mqtt.counts.connects:
-            await asyncio.sleep(0.02)
-        await asyncio.sleep(0.2)
+        await until(lambda: observer.verbs("gangneng").count("NBIRTH") == 1, "the first birth")
         feed.mqtt.drop()
-        while feed.mqtt.counts.connects < 2:
-            await asyncio.sleep(0.05)
-        await asyncio.sleep(0.3)
+        await until(lambda: observer.verbs("gangneng").count("NBIRTH") == 2, "the second birth")
+        await until(lambda: observer.verbs("gangneng").count("NDEATH") == 1, "the will of the broken line")
         running_line.cancel()
         await asyncio.gather(running_line, return_exceptions=True)
         observer.close()

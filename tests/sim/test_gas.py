@@ -13,7 +13,7 @@ from anlan.sim.ports import Ports
 from anlan.sim.signals import layout
 from anlan.sim.upsets import Scenario, Upset
 from tests.sim.conftest import running
-from tests.sim.peers import Subscriber, broker
+from tests.sim.peers import Subscriber, broker, until
 
 
 def resolve(payload: bytes) -> list[tuple[str, int, float]]:
@@ -37,7 +37,9 @@ async def test_acknowledged_samples_are_what_a_subscriber_got(tmp_path: Path, jo
     with broker(tmp_path / "broker", ports.mqtt_gas):
         observer = await asyncio.to_thread(Subscriber, ports.mqtt_gas, "senml/#")
         async with running(journal_folder, ports=ports, only=frozenset({catalogue.GAS}), drain=10.0) as park:
-            await asyncio.sleep(2)
+            await until(
+                lambda: sum(len(resolve(payload)) for _, payload, _ in list(observer.messages)) > 300, "300 samples"
+            )
             totals = await park.finish()
         await asyncio.sleep(0.3)
         observer.close()
@@ -86,7 +88,8 @@ async def test_a_silent_panel_sends_nothing(tmp_path: Path, journal_folder: Path
         async with running(
             journal_folder, ports=ports, only=frozenset({catalogue.GAS}), scenario=scenario, drain=5.0
         ) as park:
-            await asyncio.sleep(1.4)
+            await until(lambda: len(observer.messages) > 3, "packs of the other panels")
+            await asyncio.sleep(1.0)
             await park.finish()
         await asyncio.sleep(0.3)
         observer.close()

@@ -14,7 +14,7 @@ from anlan.sim.journal import read
 from anlan.sim.ports import Ports
 from anlan.sim.signals import layout
 from tests.sim.conftest import running
-from tests.sim.peers import Platform
+from tests.sim.peers import Platform, until
 
 
 def test_crc_is_the_standards(shared_data: Path) -> None:
@@ -39,9 +39,9 @@ async def test_answered_reports_are_what_the_platform_got(
         Platform(ports.hj212) as platform,
         running(journal_folder, ports=ports, only=frozenset({catalogue.ENVIRONMENT}), drain=5.0) as park,
     ):
-        await asyncio.sleep(1.1)
+        await until(lambda: len(platform.segments) > 3, "reports")
         platform.answering = False
-        await asyncio.sleep(1.1)
+        await until(lambda: len(platform.segments) > len(set(platform.segments)), "a report sent again")
         platform.answering = True
         await asyncio.sleep(1.1)
         totals = await park.finish()

@@ -15,6 +15,7 @@ from anlan.sim.journal import read
 from anlan.sim.signals import layout
 from anlan.sim.upsets import Scenario, Upset
 from tests.sim.conftest import running
+from tests.sim.peers import until
 
 FAILED = "donglan/eo/r-201/temperature-2"
 
@@ -54,6 +55,7 @@ async def test_serves_units_spans_states_and_history_and_every_change_arrives(jo
             await subscription.subscribe_data_change(nodes, queuesize=20)
             began = time.time_ns() // 1000 + 200_000
             await asyncio.sleep(3)
+            await until(lambda: len(collector.got) > 3000, "3000 changes")
             failed = await client.get_node("ns=2;s=EO.R-201.temperature-2").read_data_value(raise_on_bad_status=False)
             assert failed.StatusCode.value == ua.StatusCodes.BadSensorFailure
             history = await level.read_raw_history(numvalues=10)
