@@ -1,0 +1,1 @@
+"""Anomaly detection and early warning on time series."""

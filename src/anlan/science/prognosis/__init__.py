@@ -1,0 +1,1 @@
+"""Health indices, degradation and remaining useful life."""

@@ -1,0 +1,1 @@
+"""Early warning: risk features, detectors and risk models on the live path, warnings and how good they were."""
