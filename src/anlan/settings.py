@@ -15,7 +15,7 @@ _WHERE = (
     "node", "fabric", "fabric_port", "historian", "records", "web_host", "web_port", "tls_certificate", "tls_key",
     "language",
 )  # fmt: skip
-ROLES = ("gateway", "alarms", "historian", "works", "web", "runtime", "watchdog")
+ROLES = ("gateway", "alarms", "historian", "works", "warn", "web", "runtime", "watchdog")
 
 
 @dataclass(frozen=True, slots=True)

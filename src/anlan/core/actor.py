@@ -23,6 +23,9 @@ class Permission(StrEnum):
     PROPOSE_CHANGE = "propose-change"
     APPROVE_CHANGE = "approve-change"
     APPROVE_SAFETY_CHANGE = "approve-safety-change"
+    JUDGE_WARNING = "judge-warning"
+    MANAGE_MODELS = "manage-models"
+    RECORD_PRESENCE = "record-presence"
     MEND_DEAD_LETTERS = "mend-dead-letters"
     VIEW_AUDIT = "view-audit"
     ADMINISTER = "administer"
@@ -41,14 +44,18 @@ class Role(StrEnum):
 
 _P = Permission
 ALLOWED: dict[Role, frozenset[Permission]] = {
-    Role.OPERATOR: frozenset({_P.VIEW, _P.ACKNOWLEDGE, _P.SHELVE, _P.RESET, _P.LOG_SHIFT}),
+    Role.OPERATOR: frozenset(
+        {_P.VIEW, _P.ACKNOWLEDGE, _P.SHELVE, _P.RESET, _P.LOG_SHIFT} | {_P.JUDGE_WARNING, _P.RECORD_PRESENCE}
+    ),
     Role.ENGINEER: frozenset(
         {_P.VIEW, _P.ACKNOWLEDGE, _P.SHELVE, _P.RESET, _P.SUPPRESS, _P.OUT_OF_SERVICE, _P.LOG_SHIFT, _P.BYPASS}
         | {_P.PROPOSE_CHANGE, _P.APPROVE_CHANGE, _P.MEND_DEAD_LETTERS}
+        | {_P.JUDGE_WARNING, _P.MANAGE_MODELS, _P.RECORD_PRESENCE}
     ),
     Role.SAFETY_MANAGER: frozenset(
         {_P.VIEW, _P.ACKNOWLEDGE, _P.SHELVE, _P.RESET, _P.SUPPRESS, _P.OUT_OF_SERVICE, _P.LOG_SHIFT, _P.BYPASS}
         | {_P.PROPOSE_CHANGE, _P.APPROVE_CHANGE, _P.APPROVE_SAFETY_CHANGE, _P.VIEW_AUDIT}
+        | {_P.JUDGE_WARNING, _P.MANAGE_MODELS, _P.RECORD_PRESENCE}
     ),
     Role.AUDITOR: frozenset({_P.VIEW, _P.VIEW_AUDIT}),
     Role.REGULATOR: frozenset({_P.VIEW}),

@@ -29,6 +29,10 @@ class EventType(StrEnum):
     BYPASS = "bypass.change"
     DEVICE_TEXT = "device.text"
     DEVICE_ALARM = "device.alarm"
+    WARNING = "warning.transition"
+    WARNING_MISSED = "warning.missed"
+    RISK = "risk.change"
+    MODEL = "model.change"
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -162,6 +166,97 @@ class AuditChange(msgspec.Struct, frozen=True, omit_defaults=True):
     after: dict[str, Any] = {}
     comment: str = ""
     address: str = ""
+
+
+class WarningState(StrEnum):
+    """Life of a warning; what it was worth (``WarningOutcome``) is known once it is scored."""
+
+    RAISED = "raised"
+    CONFIRMED = "confirmed"
+    DISMISSED = "dismissed"
+    CLOSED = "closed"
+    SCORED = "scored"
+
+
+class WarningOutcome(StrEnum):
+    """What a closed warning was worth.
+
+    HIT: its target event came within the horizon, after at least the least lead time. AVERTED: an inspection confirms
+    that it would have come. LATE: the target came, but sooner after the warning than the least lead time. FALSE:
+    nothing came and nothing was found.
+    """
+
+    HIT = "hit"
+    AVERTED = "averted"
+    LATE = "late"
+    FALSE = "false"
+
+
+class WarningTransition(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Payload of ``warning.transition``; its envelope's subject is the path, its causes the evidence.
+
+    Attributes:
+        warning: id of the warning, the same from raise to score.
+        arrow: ``raise``, ``regrade``, ``confirm``, ``dismiss``, ``escalate``, ``answer``, ``end``, ``close`` or
+            ``score``.
+        path: unit or point it is about.
+        model, version: what raised it.
+        score, p_value: at the transition; p_value is null where the model has none.
+        horizon, lead: µs: how far ahead the model looks, and when it expects the target event.
+        who, comment: person and reason where a person did it.
+        step: number of the escalation step.
+        exercise: part of a drill.
+    """
+
+    warning: str
+    arrow: str
+    state: WarningState
+    before: WarningState
+    grade: int
+    path: str
+    model: str
+    version: int
+    score: float | None = None
+    p_value: float | None = None
+    horizon: int = 0
+    lead: int = 0
+    outcome: WarningOutcome | None = None
+    who: str = ""
+    comment: str = ""
+    step: int = 0
+    exercise: bool = False
+
+
+class WarningMissed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Payload of ``warning.missed``: a target event that no warning of a live model came before."""
+
+    path: str
+    target: str
+    priority: int
+    models: tuple[str, ...] = ()
+
+
+class RiskChange(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Payload of ``risk.change``: the colour of a place changed; ``terms`` are those that made it, gravest first."""
+
+    path: str
+    colour: int
+    before: int
+    index: float
+    inherent: float
+    model: str = ""
+    terms: tuple[str, ...] = ()
+
+
+class ModelChange(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Payload of ``model.change``: a model was added, set live, set to shadow, retired, rolled back or flagged."""
+
+    model: str
+    version: int
+    change: str
+    before: str = ""
+    who: str = ""
+    comment: str = ""
 
 
 _encoder = msgspec.json.Encoder()

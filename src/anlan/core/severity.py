@@ -23,6 +23,24 @@ class Consequence(StrEnum):
     CATASTROPHIC = "catastrophic"
 
 
+class WarningGrade(IntEnum):
+    """Grade of a warning 预警, by the four colours of 突发事件应对法; 1 (red, I) is the gravest."""
+
+    RED = 1
+    ORANGE = 2
+    YELLOW = 3
+    BLUE = 4
+
+
+class RiskColour(IntEnum):
+    """Standing risk 风险四色 of a place: red 重大, orange 较大, yellow 一般, blue 低; blue is the normal state."""
+
+    RED = 1
+    ORANGE = 2
+    YELLOW = 3
+    BLUE = 4
+
+
 # Rows: consequence; columns: time to act < 3 min, < 10 min, < 30 min, longer. The usual severity × urgency grid of
 # IEC 62682 rationalisation; a site may override the result per alarm.
 _GRID = {

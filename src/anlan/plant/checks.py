@@ -30,6 +30,7 @@ def check_document(document: SiteDocument, now_us: int) -> tuple[Geometries, lis
         _check_point(report, placed)
     geometries, files = check_zones(report)
     _check_references(report)
+    _check_warn(report)
     check_alarms(report)
     check_connectors(report)
     return geometries, files, report.findings
@@ -60,6 +61,8 @@ def _check_ids(report: Report) -> None:
     site = report.document.site
     _unique(report, "connector", [item.id for item in site.connectors], ("connectors",))
     _unique(report, "position", [item.id for item in site.positions], ("positions",))
+    _unique(report, "installation", [item.id for item in site.installations], ("installations",))
+    _unique(report, "channel", [item.id for item in site.warn.channels], ("warn", "channels"))
     _unique(report, "substance", [item.id for item in site.substances], ("substances",))
     _unique(report, "enterprise", [item.id for item in site.enterprises], ("enterprises",))
     for e, enterprise in enumerate(site.enterprises):
@@ -155,6 +158,30 @@ def _check_cycles(report: Report, parents: dict[str, str], locs: dict[str, Loc])
             cycle = " → ".join(path.rpartition("/")[2] for path in circle)
             report.add("part-of-cycle", (*locs[node], "part_of"), cycle=cycle)
         done.update(trail)
+
+
+def _check_warn(report: Report) -> None:
+    """Report installations, feature bindings and escalations that name what is not there."""
+    site = report.document.site
+    units = [unit.path for unit in report.document.units()]
+    named: list[tuple[str, Loc, str, Sequence[str]]] = []
+    for n, item in enumerate(site.installations):
+        named.append((item.path, ("installations", n, "path"), "unknown-place", sorted(report.places)))
+        named += [(u, ("installations", n, "units", i), "unknown-place", units) for i, u in enumerate(item.units)]
+    for n, binding in enumerate(site.warn.features):
+        loc: Loc = ("warn", "features", n)
+        named.append((binding.unit, (*loc, "unit"), "unknown-place", units))
+        named += [(p, (*loc, "inputs", k), "unknown-point", list(report.points)) for k, p in binding.inputs.items()]
+    channels = [channel.id for channel in site.warn.channels]
+    for n, chain in enumerate(site.warn.chains):
+        if chain.scope:
+            named.append((chain.scope, ("warn", "chains", n, "scope"), "unknown-place", sorted(report.places)))
+        for s, step in enumerate(chain.steps):
+            loc = ("warn", "chains", n, "steps", s, "channels")
+            named += [(c, (*loc, i), "unknown-channel", channels) for i, c in enumerate(step.channels)]
+    for value, where, code, known in named:
+        if value not in known:
+            report.add(code, where, value=value, **guess(value, known))
 
 
 def _check_references(report: Report) -> None:

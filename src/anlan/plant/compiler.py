@@ -12,8 +12,13 @@ from anlan.plant.model import (
     AlarmDefinition,
     AlarmPolicy,
     Calibration,
+    Channel,
     ConnectorSpec,
     Equipment,
+    EscalationChain,
+    EscalationStep,
+    FeatureBinding,
+    Installation,
     OperatorPosition,
     Place,
     Plant,
@@ -22,9 +27,10 @@ from anlan.plant.model import (
     Stock,
     Substance,
     Unit,
+    WarnPlan,
     Zone,
 )
-from anlan.plant.schema import CalibrationPart, PointPart, SiteFile
+from anlan.plant.schema import GRADES, CalibrationPart, PointPart, SiteFile
 from anlan.plant.site_file import PlacedPoint, SiteDocument
 
 
@@ -74,6 +80,11 @@ def compile_site(document: SiteDocument, numbers: Mapping[str, int]) -> Plant:
             for item in site.substances
         ),
         packs=tuple(site.use),
+        installations=tuple(
+            Installation(item.id, item.path, item.name, item.name_en, tuple(item.units), item.exposed)
+            for item in site.installations
+        ),
+        warn=_warn(site),
     )
 
 
@@ -168,6 +179,22 @@ def _alarms(document: SiteDocument, placed: list[PlacedPoint], numbers: Mapping[
     for alarm in drafted:
         siblings.setdefault(alarm.point, set()).add(alarm.id)
     return [definitions.define(alarm, parts[alarm.point], numbers, siblings[alarm.point]) for alarm in drafted]
+
+
+def _warn(site: SiteFile) -> WarnPlan:
+    part = site.warn
+    return WarnPlan(
+        features=tuple(FeatureBinding(i.feature, i.unit, dict(i.inputs), dict(i.parameters)) for i in part.features),
+        channels=tuple(Channel(item.id, item.secret, item.name, item.name_en) for item in part.channels),
+        chains=tuple(
+            EscalationChain(
+                GRADES[item.grade],
+                tuple(EscalationStep(s.after, tuple(s.to), tuple(s.channels), s.need) for s in item.steps),
+                item.scope,
+            )
+            for item in part.chains
+        ),
+    )
 
 
 def _policy(site: SiteFile) -> AlarmPolicy:

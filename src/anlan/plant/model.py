@@ -175,6 +175,64 @@ class AlarmDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
     source: str = ""
 
 
+class Installation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A major hazard installation 重大危险源 unit of GB 18218: units inside one boundary, graded together.
+
+    ``path`` is the area (or enterprise) it lies in; ``exposed`` the persons normally within 500 m outside the fence,
+    from which GB 18218 takes α.
+    """
+
+    id: str
+    path: str
+    name: str = ""
+    name_en: str = ""
+    units: tuple[str, ...] = ()
+    exposed: int = 0
+
+
+class FeatureBinding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a risk feature takes in one unit: input name to point path, and parameters of its own."""
+
+    feature: str
+    unit: str
+    inputs: dict[str, str] = {}
+    parameters: dict[str, float] = {}
+
+
+class Channel(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A way to reach people: ``secret`` names the file under ``secrets`` that holds the message service's URL."""
+
+    id: str
+    secret: str
+    name: str = ""
+    name_en: str = ""
+
+
+class EscalationStep(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whom to tell ``after`` µs without enough answers: users or ``role:ROLE``, over channels; ``need`` must answer."""
+
+    after: int
+    to: tuple[str, ...]
+    channels: tuple[str, ...] = ()
+    need: int = 1
+
+
+class EscalationChain(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Steps for warnings of ``grade`` (1 red … 4 blue) below ``scope``; the longest fitting scope wins."""
+
+    grade: int
+    steps: tuple[EscalationStep, ...]
+    scope: str = ""
+
+
+class WarnPlan(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a site says of early warning."""
+
+    features: tuple[FeatureBinding, ...] = ()
+    channels: tuple[Channel, ...] = ()
+    chains: tuple[EscalationChain, ...] = ()
+
+
 class OperatorPosition(msgspec.Struct, frozen=True, omit_defaults=True):
     """A seat in a control room and the places it answers for; alarm performance is counted per position."""
 
@@ -226,6 +284,8 @@ class Plant(msgspec.Struct, frozen=True):
     equipment: tuple[Equipment, ...] = ()
     substances: tuple[Substance, ...] = ()
     packs: tuple[str, ...] = ()
+    installations: tuple[Installation, ...] = ()
+    warn: WarnPlan = WarnPlan()
 
     def point_by_path(self) -> dict[str, Point]:
         """Return the points by their full path."""

@@ -16,6 +16,7 @@ from anlan.core.time import duration_us, from_iso
 ALARM_KINDS = ("HH", "H", "L", "LL", "rate", "deviation", "state", "stale", "bad-quality", "vote", "expression")
 LIMIT_KINDS = ("LL", "L", "H", "HH")
 PRIORITIES = {"critical": 1, "high": 2, "medium": 3, "low": 4}
+GRADES = {"red": 1, "orange": 2, "yellow": 3, "blue": 4}
 RETENTIONS = ("short", "standard", "long", "keep")
 CONNECTOR_KEYS = ("id", "kind", "name", "map")
 
@@ -255,6 +256,54 @@ class ZonePart(_Part):
     geometry: dict[str, Any] | None = None
 
 
+class InstallationPart(_Named):
+    """A major hazard installation of GB 18218: units inside one boundary, graded together."""
+
+    path: Text = Field(description="The area or enterprise it lies in.")
+    units: list[Text] = Field(description="Paths of its units.")
+    exposed: Annotated[int, Field(ge=0)] = Field(default=0, description="Persons normally within 500 m of the fence.")
+
+
+class BindingPart(_Part):
+    """Which points a risk feature takes in one unit, where their kinds alone do not tell."""
+
+    feature: Text
+    unit: Text
+    inputs: dict[str, Text] = {}
+    parameters: dict[str, Number] = {}
+
+
+class ChannelPart(_Named):
+    """A way to reach people; the message service's URL is a secret kept outside the site file."""
+
+    secret: Id = Field(description="Name of the file under the data directory's secrets that holds the URL.")
+
+
+class StepPart(_Part):
+    """Whom to tell after so long without enough answers."""
+
+    after: Duration = 0
+    to: list[Text] = Field(description="Users, or role:ROLE for all who hold it there.")
+    channels: list[Id] = []
+    need: Annotated[int, Field(ge=1)] = Field(default=1, description="How many must answer.")
+
+
+class ChainPart(_Part):
+    """The escalation of warnings of one grade."""
+
+    grade: Literal["red", "orange", "yellow", "blue"]
+    scope: Text = ""
+    steps: Annotated[list[StepPart], Field(min_length=1)]
+
+
+class WarnPart(_Part):
+    """Early warning: bindings of features, message channels, escalation."""
+
+    features: list[BindingPart] = []
+    channels: list[ChannelPart] = []
+    chains: list[ChainPart] = []
+
+
 class PositionPart(_Named):
     """An operator position: a seat in a control room and the places it answers for."""
 
@@ -308,6 +357,8 @@ class SiteFile(_Part):
     enterprises: list[EnterprisePart] = []
     zones: list[Annotated[ZonePart, BeforeValidator(_zone)]] = []
     connectors: list[ConnectorPart] = []
+    installations: list[InstallationPart] = []
+    warn: WarnPart = WarnPart()
 
 
 def json_schema(connectors: list[dict[str, Any]] | None = None) -> dict[str, Any]:

@@ -34,6 +34,10 @@ _JOINED = (
     "zones",
     "connectors",
     "positions",
+    "installations",
+    "features",
+    "channels",
+    "chains",
     "substances",
     "use",
 )

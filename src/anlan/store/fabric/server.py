@@ -23,13 +23,15 @@ ENVIRONMENT = {"GOMEMLIMIT": "768MiB"}
 
 _COMMON = ("_INBOX.>", "$JS.API.>", "$JS.ACK.>", "health.>", "events.>")
 # What each role may publish beyond _COMMON. Only web, works and runtime may ask services (they carry the actor), the
-# alarms for history alone, to try definitions on, the gateway other gateways alone, to run their dead letters again;
+# alarms for history alone, to try definitions on, the gateway other gateways alone, to run their dead letters again,
+# the warnings for history, alarms and registers;
 # only the alarm service writes commands and ticks, only the gateway samples.
 _PUBLISH: dict[str, tuple[str, ...]] = {
     "gateway": ("log.samples", "log.connector", "dead.>", "unlogged.>", "svc.perceive.run-again.>"),
     "alarms": ("log.tick", "log.command", "live.>", "svc.historian.series"),
     "historian": (),
     "works": ("log.config", "config.>", "svc.>"),
+    "warn": ("live.>", "svc.historian.>", "svc.monitor.>", "svc.registers.>"),
     "web": ("svc.>",),
     "runtime": (">",),
     "watchdog": (),
