@@ -1,0 +1,1 @@
+"""Chemical industry: features, risk models and what should be sensed, as data."""

@@ -1,0 +1,1 @@
+"""Iron and steel industry: features, risk models and what should be sensed, as data."""
