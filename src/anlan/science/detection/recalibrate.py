@@ -27,7 +27,7 @@ class Recalibration:
     """Drift-aware recalibration of each variable by itself.
 
     Attributes:
-        rate: most a level may move in a row, in training standard deviations; ten times it is the share of its distance.
+        rate: most a level may move in a row, in training standard deviations; it takes 10 × rate of its distance.
         reach: most a level may move in all, in training standard deviations.
         spread_reach: most the spread may grow or shrink in all, as a factor.
         freeze_p: p-values below this freeze every variable.
