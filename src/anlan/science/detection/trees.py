@@ -29,8 +29,9 @@ def _complete(train: Floats, notes: Notes, what: str) -> Floats:
         raise InvalidInputError(
             f"{len(rows)} complete training rows are too few for {what}", fix=f"give at least {_LEAST_ROWS}"
         )
-    if len(rows) < len(train):
-        notes.add(f"{what}: {len(train) - len(rows)} training rows with gaps were left out")
+    gaps = int(np.isfinite(train).any(axis=1).sum()) - len(rows)  # a row of nothing only parts two runs
+    if gaps:
+        notes.add(f"{what}: {gaps} training rows with gaps were left out")
     return np.ascontiguousarray(rows)
 
 
