@@ -119,12 +119,16 @@ class TryDefinition(msgspec.Struct, frozen=True):
 
 
 class TryResult(msgspec.Struct, frozen=True):
-    """What the tried definitions would have done: alarms raised each, their times (µs UTC), seconds in alarm."""
+    """What the tried definitions would have done: alarms raised each, their times (µs UTC), seconds in alarm.
+
+    ``cleared`` lines up with ``times``; an alarm that still stands at the end has no entry there.
+    """
 
     raised: dict[str, int]
     times: dict[str, tuple[int, ...]]
     in_alarm_s: dict[str, float]
     samples: int
+    cleared: dict[str, tuple[int, ...]] = {}
 
 
 class Status(msgspec.Struct, frozen=True):

@@ -46,6 +46,7 @@ class Trial:
         self._clock = start
         self._samples = 0
         self._times: dict[str, list[int]] = {definition.id: [] for definition in definitions}
+        self._cleared: dict[str, list[int]] = {definition.id: [] for definition in definitions}
         self._raised = dict.fromkeys(self._times, 0)
         self._since: dict[str, int] = {}
         self._in_alarm = dict.fromkeys(self._times, 0)
@@ -92,6 +93,8 @@ class Trial:
                     self._times[alarm].append(time)
             elif arrow == Arrow.CLEAR:
                 self._in_alarm[alarm] += time - self._since.pop(alarm, time)
+                if len(self._cleared[alarm]) < MOST_TIMES:
+                    self._cleared[alarm].append(time)
 
     def result(self) -> TryResult:
         """Return what the definitions did; what still stands counts to the end of the period."""
@@ -100,7 +103,8 @@ class Trial:
         for alarm, since in self._since.items():
             in_alarm[alarm] += max(self._end - since, 0) / SECOND
         times = {alarm: tuple(found) for alarm, found in self._times.items()}
-        return TryResult(raised=self._raised, times=times, in_alarm_s=in_alarm, samples=self._samples)
+        cleared = {alarm: tuple(found) for alarm, found in self._cleared.items()}
+        return TryResult(self._raised, times, in_alarm, self._samples, cleared)
 
 
 def points_of(plant: Plant, definitions: tuple[AlarmDefinition, ...]) -> tuple[int, ...]:

@@ -592,7 +592,10 @@ class GetFlood(msgspec.Struct, frozen=True):
 
 
 class FloodDetail(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A flood: its sequence of (alarm, time), likely roots with probability, similar floods, what came next there."""
+    """A flood: its sequence of (alarm, time), likely roots with probability, similar floods, what came next there.
+
+    ``actions`` are what the definitions of the likely roots tell the operator to do.
+    """
 
     row: FloodRow
     sequence: tuple[tuple[str, int], ...] = ()

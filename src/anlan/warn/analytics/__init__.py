@@ -1,0 +1,1 @@
+"""What recorded alarms teach: which floods are alike, which alarm was the root, which settings would ring less."""
