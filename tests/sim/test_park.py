@@ -122,6 +122,7 @@ def test_gas_reaches_the_detectors_down_wind_first() -> None:
 
 def test_every_upset_ends_as_it_began() -> None:
     targets = {upset.kind: upset for upset in OPENING}
+    targets |= {"seal-wear": Upset("seal-wear", "haian/pump-station/p-402a", 0, 1, 0.1, "ammonia")}
     targets |= {"drift": targets["drift"], "spike": Upset("spike", "donglan/chlorine/v-113/cl2-1", 0, 1, 2.0)}
     assert set(targets) == set(KINDS)
     upsets = tuple(Upset(u.kind, u.target, 1.0, 5.0, u.size, u.gas) for u in targets.values())
@@ -136,6 +137,23 @@ def test_every_upset_ends_as_it_began() -> None:
     np.testing.assert_array_equal(park.exchangers.loop.setpoint, calm.exchangers.loop.setpoint)
     np.testing.assert_array_equal(park.exchangers.valve.band, calm.exchangers.valve.band)
     np.testing.assert_array_equal(park.tanks.surplus, calm.tanks.surplus)
+    np.testing.assert_array_equal(park.pumps.seal, calm.pumps.seal)
+    assert park.leaks == calm.leaks
+
+
+def test_a_worn_seal_loses_its_barrier_fluid_before_gas_escapes() -> None:
+    unit = "haian/pump-station/p-402a"
+    park = Park(6, speed=5, scenario=Scenario((Upset("seal-wear", unit, 10.0, 400.0, 0.1, "ammonia"),)))
+    seal = park.index_of(f"{unit}/seal-pressure")
+    park.advance(60)
+    early = park.values[seal]
+    park.advance(200)
+    assert park.values[seal] < early - 0.2
+    assert not park.leaks
+    park.advance(100)
+    assert 0 < park.leaks[0].rate < 0.1
+    park.advance(100)
+    assert not park.leaks
 
 
 def test_random_upsets_follow_the_seed() -> None:

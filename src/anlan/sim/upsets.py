@@ -91,6 +91,19 @@ def _wear(park: Park, upset: Upset, progress: float) -> None:
     group.wear[row] = 0.0 if progress >= 1.0 else upset.size * min(1.0, 3 * progress)
 
 
+def _seal_wear(park: Park, upset: Upset, progress: float) -> None:
+    """Let a seal lose its barrier fluid bit by bit; in the last quarter gas escapes, ``size`` kg/s at the end."""
+    item = next(item for item in park.layout.items if item.path == upset.target)
+    park.pumps.seal[park.locate(upset.target)[1]] = 0.0 if progress >= 1.0 else progress
+    mine = [leak for leak in park.leaks if leak.start == upset.start and leak.end == upset.start + upset.duration]
+    if progress >= 1.0:
+        park.leaks = [leak for leak in park.leaks if leak not in mine]
+    elif progress > 0.75:
+        rate = upset.size * (progress - 0.75) / 0.25
+        leak = Leak(upset.gas, item.x, item.y, rate, upset.start, upset.start + upset.duration)
+        park.leaks = [*(other for other in park.leaks if other not in mine), leak]
+
+
 def _drift(park: Park, upset: Upset, progress: float) -> None:
     """Let a transmitter drift by ``size`` over the duration; it is calibrated at the end."""
     park.bias[park.index_of(upset.target)] = 0.0 if progress >= 1.0 else upset.size * progress
@@ -136,6 +149,7 @@ KINDS: dict[str, Callable[[Park, Upset, float], None]] = {
     "valve-stick": _valve_stick,
     "fouling": _fouling,
     "wear": _wear,
+    "seal-wear": _seal_wear,
     "drift": _drift,
     "spike": _spike,
     "freeze": _freeze,
