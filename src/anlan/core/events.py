@@ -27,6 +27,9 @@ class EventType(StrEnum):
     AUDIT = "audit.change"
     SHIFT = "shift.entry"
     BYPASS = "bypass.change"
+    BARRIER = "barrier.change"
+    WORK = "work.change"
+    PRESENCE = "presence.change"
     DEVICE_TEXT = "device.text"
     DEVICE_ALARM = "device.alarm"
     WARNING = "warning.transition"
@@ -197,8 +200,8 @@ class WarningTransition(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         warning: id of the warning, the same from raise to score.
-        arrow: ``raise``, ``regrade``, ``confirm``, ``dismiss``, ``escalate``, ``answer``, ``end``, ``close`` or
-            ``score``.
+        arrow: ``raise``, ``regrade``, ``confirm``, ``dismiss``, ``escalate``, ``answer``, ``end``, ``resume`` (the
+            condition is back), ``close`` or ``score``.
         path: unit or point it is about.
         model, version: what raised it.
         score, p_value: at the transition; p_value is null where the model has none.

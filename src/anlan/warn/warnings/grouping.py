@@ -1,0 +1,86 @@
+"""Which warning a finding belongs to: one cause rings once.
+
+Findings of any model at the same path belong together; in the same unit those whose contributions overlap; in the same
+area those that share points, as long as the warning's horizon has not passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from anlan.core.events import WarningState
+from anlan.warn.model import Contribution, Finding
+from anlan.warn.warnings.record import Kept
+
+OVERLAP = 0.15
+"""Least common share of contributions for two findings of one unit to have one cause."""
+SHARED = 0.3
+"""The same across units of one area, where a common utility touches many units a little."""
+
+OPEN = (WarningState.RAISED, WarningState.CONFIRMED, WarningState.DISMISSED)
+
+
+def unit_of(path: str) -> str:
+    """Return the unit (``enterprise/area/unit``) a path lies in, or the path itself when it lies above."""
+    return "/".join(path.split("/")[:3])
+
+
+def area_of(path: str) -> str:
+    """Return the area (``enterprise/area``) a path lies in, or the path itself when it lies above."""
+    return "/".join(path.split("/")[:2])
+
+
+def overlap(one: Iterable[Contribution], other: Iterable[Contribution]) -> float:
+    """Return the share (0..1) that two explanations have in common: the sum of the lesser share of each name."""
+    shares = {item.name: max(item.share, 0.0) for item in one}
+    return sum(min(shares[item.name], max(item.share, 0.0)) for item in other if item.name in shares)
+
+
+def takes(kept: Kept) -> bool:
+    """Return whether a warning still takes findings: open, or closed while its condition goes on."""
+    return kept.row.state in OPEN or kept.row.active
+
+
+def find(finding: Finding, shadow: bool, kept: Iterable[Kept]) -> Kept | None:
+    """Return the warning whose cause a finding shares, the nearest one; None when it is a cause of its own.
+
+    Args:
+        finding: what a model says.
+        shadow: it comes from a shadow model: those are grouped only with their own model's.
+        kept: warnings there are.
+    """
+    best: tuple[float, int, Kept] | None = None
+    for item in kept:
+        if item.row.shadow != shadow or (shadow and finding.model != item.row.model) or not takes(item):
+            continue
+        near = _nearness(finding, item)
+        if near > 0 and (best is None or (near, item.row.raised) > best[:2]):
+            best = (near, item.row.raised, item)
+    return best[2] if best is not None else None
+
+
+def _nearness(finding: Finding, kept: Kept) -> float:
+    """Return 0 when there is no common cause; larger is nearer."""
+    if any(member.path == finding.path for member in kept.members.values()):
+        return 3.0
+    if not _in_time(finding, kept):
+        return 0.0
+    common = max(
+        (overlap(finding.contributions, member.finding.contributions) for member in kept.members.values()), default=0.0
+    )
+    if unit_of(finding.path) == unit_of(kept.row.path):
+        return 1.0 + common if common >= OVERLAP else 0.0
+    if area_of(finding.path) == area_of(kept.row.path) and _points_shared(finding, kept) >= SHARED:
+        return _points_shared(finding, kept)
+    return 0.0
+
+
+def _in_time(finding: Finding, kept: Kept) -> bool:
+    since = kept.over if not kept.row.active else kept.row.changed
+    return finding.time - max(since, kept.row.raised) <= max(kept.row.horizon, 1)
+
+
+def _points_shared(finding: Finding, kept: Kept) -> float:
+    """Return the common share of contributions that are points (full paths), which features' ids are not."""
+    points = [item for item in finding.contributions if "/" in item.name]
+    return max((overlap(points, member.finding.contributions) for member in kept.members.values()), default=0.0)
