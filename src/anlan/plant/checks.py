@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from anlan.core.time import from_iso
 from anlan.core.units import kinds
 from anlan.plant.check_alarms import check_alarms
+from anlan.plant.check_barriers import check_barriers
 from anlan.plant.check_connectors import check_connectors
 from anlan.plant.findings import Finding, guess
 from anlan.plant.geojson import Geometries, check_zones
@@ -31,6 +32,7 @@ def check_document(document: SiteDocument, now_us: int) -> tuple[Geometries, lis
     geometries, files = check_zones(report)
     _check_references(report)
     _check_warn(report)
+    check_barriers(report)
     check_alarms(report)
     check_connectors(report)
     return geometries, files, report.findings
@@ -62,6 +64,7 @@ def _check_ids(report: Report) -> None:
     _unique(report, "connector", [item.id for item in site.connectors], ("connectors",))
     _unique(report, "position", [item.id for item in site.positions], ("positions",))
     _unique(report, "installation", [item.id for item in site.installations], ("installations",))
+    _unique(report, "barrier", [item.id for item in site.barriers], ("barriers",))
     _unique(report, "channel", [item.id for item in site.warn.channels], ("warn", "channels"))
     _unique(report, "substance", [item.id for item in site.substances], ("substances",))
     _unique(report, "enterprise", [item.id for item in site.enterprises], ("enterprises",))

@@ -8,9 +8,11 @@ from typing import Any
 from anlan.core.time import from_iso
 from anlan.core.units import unit_for
 from anlan.plant import definitions
+from anlan.plant.expressions import with_full_paths
 from anlan.plant.model import (
     AlarmDefinition,
     AlarmPolicy,
+    Barrier,
     Calibration,
     Channel,
     ConnectorSpec,
@@ -76,7 +78,7 @@ def compile_site(document: SiteDocument, numbers: Mapping[str, int]) -> Plant:
         policy=_policy(site),
         equipment=_equipment(document),
         substances=tuple(
-            Substance(id=item.id, name=item.name, name_en=item.name_en, cas=item.cas, un=item.un)
+            Substance(item.id, item.name, item.name_en, item.cas, item.un, tuple(item.categories))
             for item in site.substances
         ),
         packs=tuple(site.use),
@@ -85,6 +87,7 @@ def compile_site(document: SiteDocument, numbers: Mapping[str, int]) -> Plant:
             for item in site.installations
         ),
         warn=_warn(site),
+        barriers=_barriers(site, numbers),
     )
 
 
@@ -181,6 +184,27 @@ def _alarms(document: SiteDocument, placed: list[PlacedPoint], numbers: Mapping[
     return [definitions.define(alarm, parts[alarm.point], numbers, siblings[alarm.point]) for alarm in drafted]
 
 
+def _barriers(site: SiteFile, points: Mapping[str, int]) -> tuple[Barrier, ...]:
+    return tuple(
+        Barrier(
+            id=item.id,
+            path=item.path,
+            kind=item.kind,
+            name=item.name,
+            name_en=item.name_en,
+            demand=item.demand,
+            demand_en=item.demand_en,
+            points=tuple(definitions.resolve(name, item.path, points) or name for name in item.points),
+            needed=item.needed or len(item.points),
+            condition=with_full_paths(item.condition or "", item.path, points),
+            test_interval=item.test_interval,
+            tested=from_iso(item.tested, site.site.timezone) if item.tested else 0,
+            source=item.source,
+        )
+        for item in site.barriers
+    )
+
+
 def _warn(site: SiteFile) -> WarnPlan:
     part = site.warn
     return WarnPlan(
@@ -204,6 +228,7 @@ def _policy(site: SiteFile) -> AlarmPolicy:
         max_age=part.max_age,
         max_ahead=part.max_ahead,
         shelve_longest=(longest.critical, longest.high, longest.medium, longest.low),
+        counts_kept=part.counts_kept,
     )
 
 

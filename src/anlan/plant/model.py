@@ -94,13 +94,14 @@ class Equipment(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Substance(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A substance that units and stock name by ``id``."""
+    """A substance that units and stock name by ``id``; ``categories`` are hazard symbols of GB 18218 table 2."""
 
     id: str
     name: str = ""
     name_en: str = ""
     cas: str = ""
     un: str = ""
+    categories: tuple[str, ...] = ()
 
 
 class Stock(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -190,6 +191,36 @@ class Installation(msgspec.Struct, frozen=True, omit_defaults=True):
     exposed: int = 0
 
 
+class Barrier(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A barrier 屏障: a physical or instrumented safeguard with a demand and a test. Its health is a register's.
+
+    Attributes:
+        path: enterprise, area or unit it protects.
+        kind: ``registers/barrier_kinds.yaml``.
+        demand: what it acts against.
+        points: paths of the points it depends on; bad, stale or bypassed ones are lost to it.
+        needed: how many of them must be there for it to act; with fewer it has failed, with some lost it is degraded.
+        condition: must hold for it to act when called upon, ``core.expression`` syntax with full paths.
+        test_interval: longest time between two tests, µs, 0 = no test is set.
+        tested: last test before the register began, µs UTC, 0 = none known.
+        source: where the test interval and the demand come from.
+    """
+
+    id: str
+    path: str
+    kind: str
+    name: str = ""
+    name_en: str = ""
+    demand: str = ""
+    demand_en: str = ""
+    points: tuple[str, ...] = ()
+    needed: int = 0
+    condition: str = ""
+    test_interval: int = 0
+    tested: int = 0
+    source: str = ""
+
+
 class FeatureBinding(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a risk feature takes in one unit: input name to point path, and parameters of its own."""
 
@@ -261,11 +292,13 @@ class AlarmPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
         max_age: older samples are journalled, not rung.
         max_ahead: source times further ahead of the receipt time than this count as bad.
         shelve_longest: longest shelving per priority 1..4.
+        counts_kept: how long head counts by hand are kept.
     """
 
     max_age: int = 600_000_000
     max_ahead: int = 60_000_000
     shelve_longest: tuple[int, int, int, int] = (1_800_000_000, 7_200_000_000, 28_800_000_000, 28_800_000_000)
+    counts_kept: int = 34_560_000_000_000
 
 
 class Plant(msgspec.Struct, frozen=True):
@@ -286,6 +319,7 @@ class Plant(msgspec.Struct, frozen=True):
     packs: tuple[str, ...] = ()
     installations: tuple[Installation, ...] = ()
     warn: WarnPlan = WarnPlan()
+    barriers: tuple[Barrier, ...] = ()
 
     def point_by_path(self) -> dict[str, Point]:
         """Return the points by their full path."""

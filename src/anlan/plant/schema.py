@@ -82,6 +82,10 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Lonlat = tuple[Number, Number]
 StateName = Annotated[str, BeforeValidator(_state), WithJsonSchema({"type": ["string", "integer"]})]
 Grade = Literal["minor", "serious", "major", "catastrophic"]
+HazardCategory = Literal[
+    "J1", "J2", "J3", "J4", "J5", "W1.1", "W1.2", "W1.3", "W2", "W3", "W4", "W5.1", "W5.2", "W5.3", "W5.4", "W6.1",
+    "W6.2", "W7.1", "W7.2", "W8", "W9.1", "W9.2", "W10", "W11",
+]  # fmt: skip
 Limits = dict[Literal["LL", "L", "H", "HH"], Number]
 
 
@@ -238,6 +242,9 @@ class SubstancePart(_Named):
 
     cas: Text = ""
     un: Text = ""
+    categories: list[HazardCategory] = Field(
+        default=[], description="Hazard symbols of GB 18218 table 2, for what its table 1 does not name."
+    )
 
 
 def _zone(value: Any) -> Any:
@@ -262,6 +269,23 @@ class InstallationPart(_Named):
     path: Text = Field(description="The area or enterprise it lies in.")
     units: list[Text] = Field(description="Paths of its units.")
     exposed: Annotated[int, Field(ge=0)] = Field(default=0, description="Persons normally within 500 m of the fence.")
+
+
+class BarrierPart(_Named):
+    """A barrier: a physical or instrumented safeguard with a demand and a test."""
+
+    path: Text = Field(description="The enterprise, area or unit it protects.")
+    kind: Text = Field(description="esd-valve, overfill-protection, gas-detection, dike, … (registers vocabulary).")
+    demand: Text = Field(default="", description="What it acts against 防什么.")
+    demand_en: Text = ""
+    points: list[Text] = Field(default=[], description="Points it depends on; bad or bypassed ones are lost to it.")
+    needed: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="How many of its points must be there; all when left out."
+    )
+    condition: Text | None = Field(default=None, description="Must hold for it to act, such as water pressure.")
+    test_interval: Duration = Field(default=0, description="Longest time between two tests, such as 180 d.")
+    tested: Moment | None = Field(default=None, description="Last test before this register began.")
+    source: Text = Field(default="", description="Where interval and demand come from: standard, clause, HAZOP node.")
 
 
 class BindingPart(_Part):
@@ -325,6 +349,7 @@ class PolicyPart(_Part):
     max_age: Duration = Field(default=600_000_000, description="Older samples are journalled, not rung.")
     max_ahead: Duration = Field(default=60_000_000, description="Source times further ahead count as bad.")
     shelve_longest: ShelvePart = ShelvePart()
+    counts_kept: Duration = Field(default=34_560_000_000_000, description="How long head counts by hand are kept.")
 
 
 class ConnectorPart(BaseModel):
@@ -358,6 +383,7 @@ class SiteFile(_Part):
     zones: list[Annotated[ZonePart, BeforeValidator(_zone)]] = []
     connectors: list[ConnectorPart] = []
     installations: list[InstallationPart] = []
+    barriers: list[BarrierPart] = []
     warn: WarnPart = WarnPart()
 
 

@@ -28,6 +28,7 @@ from anlan.plant.registers.bypasses import BypassRegister
 from anlan.plant.registers.changes import ChangeRegister
 from anlan.plant.registers.desk import Desk
 from anlan.plant.registers.engine import calibrations_due, differences
+from anlan.plant.registers.live import LiveRegisters
 from anlan.plant.registers.model import Calibration, ListCalibrations
 from anlan.plant.registers.outbox import Publisher, keep
 from anlan.plant.registers.shifts import ShiftLog
@@ -313,13 +314,17 @@ async def run(fabric: Fabric, health: Health, stop: asyncio.Event) -> None:
     desk = Desk(fabric.settings.node, records, book, book.publisher.wake)
     bypasses = BypassRegister(desk)
     changes = ChangeRegister(desk, book.reload)
+    live = LiveRegisters(fabric, desk, health)
     await _serve(fabric, book, desk, bypasses, changes)
+    await live.serve(fabric.serve)
     tasks = [
         asyncio.create_task(coroutine)
         for coroutine in (
             book.publisher.run(),
             book.watch(stop),
             _run_out(bypasses, health, stop),
+            live.follow(stop),
+            live.run(stop),
             _upkeep(book, changes, stop),
         )
     ]

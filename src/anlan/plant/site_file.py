@@ -35,6 +35,7 @@ _JOINED = (
     "connectors",
     "positions",
     "installations",
+    "barriers",
     "features",
     "channels",
     "chains",

@@ -87,7 +87,7 @@ class BypassRegister:
             )
             session.add(row)
             bypass = _bypass(row)
-            self._desk.tell(session, now, EventType.BYPASS, row.path, actor, "bypass.request", bypass)
+            row.event = self._desk.tell(session, now, EventType.BYPASS, row.path, actor, "bypass.request", bypass)
             return bypass
 
         return await self._desk.run(work)
@@ -113,7 +113,9 @@ class BypassRegister:
                 row.ended_by, row.ended = actor.user, now
             bypass = _bypass(row)
             action = f"bypass.{request.verb}"
-            self._desk.tell(session, now, EventType.BYPASS, row.path, actor, action, bypass, before, request.comment)
+            row.event = self._desk.tell(
+                session, now, EventType.BYPASS, row.path, actor, action, bypass, before, request.comment
+            )
             return bypass
 
         return await self._desk.run(work)
@@ -131,7 +133,7 @@ class BypassRegister:
                 row.state = arrow.after
                 if verb == "lapse":
                     row.ended_by, row.ended = SYSTEM.user, now
-                self._desk.tell(
+                row.event = self._desk.tell(
                     session, now, EventType.BYPASS, row.path, SYSTEM, f"bypass.{verb}", _bypass(row), before
                 )
             return len(rows)

@@ -5,22 +5,37 @@ from __future__ import annotations
 from anlan.core.actor import Actor
 from anlan.plant.registers.model import (
     Act,
+    ActOnWork,
     AddEntry,
+    BarrierEntry,
+    BarrierHealth,
+    BarrierHistory,
     BeginShift,
     Bypass,
     Calibration,
     Change,
     CloseItem,
+    CountPeople,
     Edit,
     Entry,
+    HeadCount,
+    ListBarriers,
     ListBypasses,
     ListCalibrations,
     ListChanges,
     ListEntries,
+    ListPresence,
     ListShifts,
+    ListWork,
+    PlanWork,
+    Presence,
+    PresenceHistory,
     ProposeChange,
+    RecordTest,
+    ReportBarrier,
     RequestBypass,
     Shift,
+    Work,
 )
 from anlan.store.fabric.client import Fabric
 
@@ -88,3 +103,51 @@ class RegistersClient:
         """Approve, reject or withdraw a change; approving writes the files and puts them in force."""
         request = Act(change_id, verb, comment)
         return await self._fabric.call("registers.change.act", request, actor, Change, timeout=WRITE_TIMEOUT_S)
+
+    # --- barriers, work, presence -------------------------------------------------------------------------------
+
+    async def barriers(self, actor: Actor, scope: str = "", *, impaired: bool = False) -> tuple[BarrierHealth, ...]:
+        """Return barriers with their health, gravest first."""
+        request = ListBarriers(scope, impaired)
+        return await self._fabric.call("registers.barriers", request, actor, tuple[BarrierHealth, ...])
+
+    async def barrier_history(self, actor: Actor, barrier: str, limit: int = 100) -> tuple[BarrierEntry, ...]:
+        """Return a barrier's tests and reports, newest first."""
+        request = BarrierHistory(barrier, limit)
+        return await self._fabric.call("registers.barrier.history", request, actor, tuple[BarrierEntry, ...])
+
+    async def record_test(self, actor: Actor, request: RecordTest) -> BarrierHealth:
+        """Record a test of a barrier."""
+        return await self._fabric.call("registers.barrier.test", request, actor, BarrierHealth)
+
+    async def report_barrier(self, actor: Actor, request: ReportBarrier) -> BarrierHealth:
+        """Say that a barrier is degraded or failed."""
+        return await self._fabric.call("registers.barrier.report", request, actor, BarrierHealth)
+
+    async def act_on_barrier(self, actor: Actor, barrier: str, verb: str, comment: str = "") -> BarrierHealth:
+        """Worsen, ease or restore what is reported of a barrier."""
+        return await self._fabric.call("registers.barrier.act", Act(barrier, verb, comment), actor, BarrierHealth)
+
+    async def works(self, actor: Actor, request: ListWork | None = None) -> tuple[Work, ...]:
+        """Return work in progress."""
+        return await self._fabric.call("registers.works", request or ListWork(), actor, tuple[Work, ...])
+
+    async def plan_work(self, actor: Actor, request: PlanWork) -> Work:
+        """Enter work, or begin it at once."""
+        return await self._fabric.call("registers.work.plan", request, actor, Work)
+
+    async def act_on_work(self, actor: Actor, request: ActOnWork) -> Work:
+        """Begin, finish, extend or cancel work."""
+        return await self._fabric.call("registers.work.act", request, actor, Work)
+
+    async def presence(self, actor: Actor, scope: str = "") -> tuple[Presence, ...]:
+        """Return how many people are in each area."""
+        return await self._fabric.call("registers.presence", ListPresence(scope), actor, tuple[Presence, ...])
+
+    async def count_people(self, actor: Actor, request: CountPeople) -> Presence:
+        """Enter a count by hand."""
+        return await self._fabric.call("registers.presence.count", request, actor, Presence)
+
+    async def presence_history(self, actor: Actor, request: PresenceHistory) -> tuple[HeadCount, ...]:
+        """Return the counts by hand of an area, newest first."""
+        return await self._fabric.call("registers.presence.history", request, actor, tuple[HeadCount, ...])

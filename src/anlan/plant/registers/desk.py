@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -87,12 +87,20 @@ class Desk:
         row: msgspec.Struct,
         before: dict[str, Any] | None = None,
         comment: str = "",
-    ) -> None:
-        """Write the register's own event (unless it is an audit anyway) and the audit event of a change."""
+        causes: Sequence[str] = (),
+    ) -> str:
+        """Write the register's own event (unless it is an audit anyway) and the audit event of a change.
+
+        Returns:
+            the id of the register's own event, empty when there is none.
+        """
         after = msgspec.to_builtins(row)
+        event = ""
         if type_ is not EventType.AUDIT:
-            outbox.keep(session, type_, self.node, now, subject, {"action": action, "who": actor.user, **after})
+            data = {"action": action, "who": actor.user, **after}
+            event = outbox.keep(session, type_, self.node, now, subject, data, causes)
         outbox.audit(session, self.node, now, subject, actor, action, before=before or {}, after=after, comment=comment)
+        return event
 
 
 def fire(

@@ -130,7 +130,33 @@ CHANGE = Machine(
     ),
 )
 
-MACHINES = (SHIFT, BYPASS, CHANGE)
+DEGRADATION = Machine(
+    "degradation",
+    "degraded",
+    (
+        Arrow("worsen", "degraded", "failed", _P.LOG_SHIFT, needs_comment=True),
+        Arrow("ease", "failed", "degraded", _P.BYPASS, needs_comment=True),
+        Arrow("restore", "degraded", "restored", _P.BYPASS, needs_comment=True),
+        Arrow("restore", "failed", "restored", _P.BYPASS, needs_comment=True),
+    ),
+)
+
+WORK = Machine(
+    "work",
+    "planned",
+    (
+        Arrow("begin", "planned", "active", _P.LOG_SHIFT),
+        Arrow("cancel", "planned", "cancelled", _P.LOG_SHIFT, needs_comment=True),
+        Arrow("lapse", "planned", "lapsed", _P.ADMINISTER, _G.SYSTEM),
+        Arrow("finish", "active", "finished", _P.LOG_SHIFT),
+        Arrow("extend", "active", "active", _P.LOG_SHIFT, needs_comment=True),
+        Arrow("run-over", "active", "overdue", _P.ADMINISTER, _G.SYSTEM),
+        Arrow("finish", "overdue", "finished", _P.LOG_SHIFT),
+        Arrow("extend", "overdue", "active", _P.LOG_SHIFT, needs_comment=True),
+    ),
+)
+
+MACHINES = (SHIFT, BYPASS, CHANGE, DEGRADATION, WORK)
 
 
 def diagram(machine: Machine) -> str:

@@ -1,8 +1,8 @@
 """What one may ask the registers, and what they answer. Requests go to ``svc.registers.*``; times are µs UTC.
 
-==========================  =======================  =====================
+==========================  =======================  =========================
 subject                     request                  answer
-==========================  =======================  =====================
+==========================  =======================  =========================
 registers.shifts            ListShifts               tuple of Shift
 registers.shift.begin       BeginShift               Shift
 registers.shift.entries     ListEntries              tuple of Entry
@@ -16,7 +16,18 @@ registers.calibrations      ListCalibrations         tuple of Calibration
 registers.changes           ListChanges              tuple of Change
 registers.change.propose    ProposeChange            Change
 registers.change.act        Act                      Change
-==========================  =======================  =====================
+registers.barriers          ListBarriers             tuple of BarrierHealth
+registers.barrier.history   BarrierHistory           tuple of BarrierEntry
+registers.barrier.test      RecordTest               BarrierHealth
+registers.barrier.report    ReportBarrier            BarrierHealth
+registers.barrier.act       Act (id of the barrier)  BarrierHealth
+registers.works             ListWork                 tuple of Work
+registers.work.plan         PlanWork                 Work
+registers.work.act          ActOnWork                Work
+registers.presence          ListPresence             tuple of Presence
+registers.presence.count    CountPeople              Presence
+registers.presence.history  PresenceHistory          tuple of HeadCount
+==========================  =======================  =========================
 """
 
 from __future__ import annotations
@@ -233,3 +244,241 @@ class ProposeChange(msgspec.Struct, frozen=True):
 
     edits: tuple[Edit, ...]
     reason: str
+
+
+# --- barriers -------------------------------------------------------------------------------------------------------
+
+
+class BarrierReason(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One reason why a barrier is not healthy.
+
+    Attributes:
+        state: degraded, failed, bypassed or overdue.
+        kind: report, test, bypass, point, condition or due.
+        ref: id of the report, test or bypass; path of the point; the condition.
+        since: µs UTC.
+        text: what a person wrote, or the quality of the point.
+        cause: event id or sample range it follows from, empty when there is none.
+    """
+
+    state: str
+    kind: str
+    ref: str = ""
+    since: int = 0
+    text: str = ""
+    cause: str = ""
+
+
+class BarrierHealth(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A barrier of the plant in force and how it is now.
+
+    Attributes:
+        state: healthy, overdue, degraded, bypassed or failed: the gravest of its ``reasons``.
+        since: when it came into this state; ``event`` the id of the event that told so.
+        points, available, needed: how many points it depends on, how many are there, how many it needs.
+        last_test, result, tested_by: newest test; result is passed, degraded or failed, empty when none is recorded
+            (``last_test`` is then the site file's ``tested``, or 0).
+        due: when the next test is due, 0 when none is set.
+        report: id of the standing report of a degradation; ``report_state`` degraded or failed.
+        by_test: the standing report came from a test: only a test that passes restores it.
+    """
+
+    id: str
+    path: str
+    kind: str
+    state: str
+    since: int
+    name: str = ""
+    name_en: str = ""
+    demand: str = ""
+    demand_en: str = ""
+    role: str = "prevent"
+    reasons: tuple[BarrierReason, ...] = ()
+    event: str = ""
+    points: int = 0
+    available: int = 0
+    needed: int = 0
+    test_interval: int = 0
+    last_test: int = 0
+    result: str = ""
+    tested_by: str = ""
+    due: int = 0
+    report: str = ""
+    report_state: str = ""
+    by_test: bool = False
+    source: str = ""
+
+
+class ListBarriers(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Barriers, gravest first; ``impaired`` only those that are not healthy."""
+
+    scope: str = ""
+    impaired: bool = False
+
+
+class BarrierEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of a barrier's history: a test (``kind`` test) or a report (``kind`` report) with how it ended."""
+
+    id: str
+    barrier: str
+    kind: str
+    state: str
+    time: int
+    who: str
+    text: str = ""
+    measures: str = ""
+    ended: int = 0
+    ended_by: str = ""
+    closing: str = ""
+
+
+class BarrierHistory(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Tests and reports of one barrier, newest first."""
+
+    id: str
+    limit: int = 100
+
+
+class RecordTest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Record a test of a barrier: ``result`` is passed, degraded or failed; ``time`` when it was done, 0 = now."""
+
+    id: str
+    result: str
+    comment: str = ""
+    time: int = 0
+
+
+class ReportBarrier(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Say that a barrier is degraded or failed, why, what stands in meanwhile, and from which events one knows."""
+
+    id: str
+    state: str
+    reason: str
+    measures: str = ""
+    causes: tuple[str, ...] = ()
+
+
+# --- work in progress -----------------------------------------------------------------------------------------------
+
+
+class Work(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Work at a place: ``state`` is planned, active, overdue, finished, cancelled or lapsed.
+
+    ``start`` and ``end`` are the planned times, ``began`` and ``finished`` the true ones, µs UTC.
+    """
+
+    id: str
+    kind: str
+    path: str
+    state: str
+    start: int
+    end: int
+    persons: int
+    who: str
+    created: int
+    text: str = ""
+    permit: str = ""
+    began: int = 0
+    began_by: str = ""
+    finished: int = 0
+    finished_by: str = ""
+    comment: str = ""
+    causes: tuple[str, ...] = ()
+
+
+class ListWork(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Work, soonest start first; ``standing`` only planned, active and overdue; otherwise newest first."""
+
+    scope: str = ""
+    standing: bool = True
+    limit: int = 500
+
+
+class PlanWork(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Enter work at a place; ``begin`` it at once. ``start`` 0 is now."""
+
+    kind: str
+    path: str
+    end: int
+    persons: int
+    start: int = 0
+    text: str = ""
+    permit: str = ""
+    begin: bool = False
+    causes: tuple[str, ...] = ()
+
+
+class ActOnWork(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Begin, finish, extend (to ``end``) or cancel work; ``persons`` corrects the number, -1 leaves it."""
+
+    id: str
+    verb: str
+    comment: str = ""
+    end: int = 0
+    persons: int = -1
+
+
+# --- presence -------------------------------------------------------------------------------------------------------
+
+
+class HeadCount(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A count of people in an area by hand; it holds until ``until`` or the next one. No names are kept."""
+
+    id: str
+    path: str
+    count: int
+    time: int
+    until: int
+    who: str
+    comment: str = ""
+
+
+class Presence(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How many people are in an area now.
+
+    Attributes:
+        count: of the sources that hold now the larger, so that exposure is not understated; when none holds, the
+            newest known; null when nothing is known.
+        source: point, hand, or empty.
+        time: when it was counted, µs UTC. stale: no source holds any more.
+        live, live_time, live_stale: what gates or positioning say: the sum of the area's points of kind people; live is
+            null while one of them is bad.
+        points: their paths.
+        hand: the newest count by hand.
+        working: persons of active work below the area, by the work register.
+    """
+
+    path: str
+    count: float | None = None
+    source: str = ""
+    time: int = 0
+    stale: bool = True
+    live: float | None = None
+    live_time: int = 0
+    live_stale: bool = True
+    points: tuple[str, ...] = ()
+    hand: HeadCount | None = None
+    working: int = 0
+
+
+class ListPresence(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Areas at or below ``scope``, all that the actor sees when empty."""
+
+    scope: str = ""
+
+
+class CountPeople(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Enter a count by hand for an area; it holds for ``holds`` µs (8 h when left out)."""
+
+    path: str
+    count: int
+    holds: int = 28_800_000_000
+    comment: str = ""
+
+
+class PresenceHistory(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Counts by hand of an area, newest first."""
+
+    path: str
+    start: int = 0
+    limit: int = 200

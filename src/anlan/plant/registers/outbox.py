@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from anlan.core.actor import Actor
 from anlan.core.errors import AnlanError
-from anlan.core.events import AuditChange, Event, EventType, decode_event, encode_event
+from anlan.core.events import MAX_CAUSES, AuditChange, Event, EventType, decode_event, encode_event
 from anlan.core.ids import new_ulid
 from anlan.plant.registers.tables import RegisterOutboxRow
 from anlan.store.fabric.client import Fabric
@@ -23,9 +24,18 @@ from anlan.store.records.base import Records
 logger = logging.getLogger(__name__)
 
 
-def keep(session: Session, type_: EventType, node: str, now_us: int, subject: str, data: Any) -> str:
+def keep(
+    session: Session,
+    type_: EventType,
+    node: str,
+    now_us: int,
+    subject: str,
+    data: Any,
+    causes: Sequence[str] = (),
+) -> str:
     """Write an event into the outbox and return its id; ``data`` is a struct or a mapping."""
-    event = Event(new_ulid(now_us), type_.value, node, now_us, subject, data=msgspec.to_builtins(data))
+    kept = tuple(dict.fromkeys(cause for cause in causes if cause))[:MAX_CAUSES]
+    event = Event(new_ulid(now_us), type_.value, node, now_us, subject, kept, msgspec.to_builtins(data))
     session.add(RegisterOutboxRow(id=event.id, event=encode_event(event)))
     return event.id
 

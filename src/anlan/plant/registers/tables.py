@@ -70,6 +70,7 @@ class BypassRow(Base):
     ended_by: Mapped[str] = mapped_column(_User, default="")
     ended: Mapped[int] = mapped_column(BigInteger, default=0)
     comment: Mapped[str] = mapped_column(Text, default="")
+    event: Mapped[str] = mapped_column(_Id, default="", server_default="")
 
 
 class ChangeRow(Base):
@@ -92,6 +93,97 @@ class ChangeRow(Base):
     comment: Mapped[str] = mapped_column(Text, default="")
     applied: Mapped[int] = mapped_column(BigInteger, default=0)
     revision: Mapped[str] = mapped_column(String(64), default="")
+
+
+class BarrierRow(Base):
+    """What the register knows of one barrier of the site's files, by its id; ``first`` is when it first saw it."""
+
+    __tablename__ = "barriers"
+
+    id: Mapped[str] = mapped_column(String(80), primary_key=True)
+    path: Mapped[str] = mapped_column(_Path)
+    first: Mapped[int] = mapped_column(BigInteger)
+    state: Mapped[str] = mapped_column(String(20))
+    since: Mapped[int] = mapped_column(BigInteger)
+    reasons: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    event: Mapped[str] = mapped_column(_Id, default="")
+    last_test: Mapped[int] = mapped_column(BigInteger, default=0)
+    result: Mapped[str] = mapped_column(String(20), default="")
+    tested_by: Mapped[str] = mapped_column(_User, default="")
+
+
+class BarrierTestRow(Base):
+    """One test of a barrier; tests are never changed."""
+
+    __tablename__ = "barrier_tests"
+
+    id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    barrier: Mapped[str] = mapped_column(String(80), index=True)
+    path: Mapped[str] = mapped_column(_Path)
+    time: Mapped[int] = mapped_column(BigInteger)
+    entered: Mapped[int] = mapped_column(BigInteger)
+    result: Mapped[str] = mapped_column(String(20))
+    who: Mapped[str] = mapped_column(_User)
+    comment: Mapped[str] = mapped_column(Text)
+
+
+class BarrierReportRow(Base):
+    """One degradation of a barrier, from a person's report or from a test (``test``), until it is restored."""
+
+    __tablename__ = "barrier_reports"
+
+    id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    barrier: Mapped[str] = mapped_column(String(80), index=True)
+    path: Mapped[str] = mapped_column(_Path)
+    state: Mapped[str] = mapped_column(String(20), index=True)
+    reason: Mapped[str] = mapped_column(Text)
+    measures: Mapped[str] = mapped_column(Text)
+    who: Mapped[str] = mapped_column(_User)
+    time: Mapped[int] = mapped_column(BigInteger)
+    test: Mapped[str] = mapped_column(_Id)
+    ended: Mapped[int] = mapped_column(BigInteger)
+    ended_by: Mapped[str] = mapped_column(_User)
+    closing: Mapped[str] = mapped_column(Text)
+    event: Mapped[str] = mapped_column(_Id)
+
+
+class WorkRow(Base):
+    """One piece of work at a place."""
+
+    __tablename__ = "works_in_progress"
+
+    id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(40))
+    path: Mapped[str] = mapped_column(_Path, index=True)
+    state: Mapped[str] = mapped_column(String(20), index=True)
+    start: Mapped[int] = mapped_column(BigInteger)
+    end: Mapped[int] = mapped_column(BigInteger)
+    persons: Mapped[int] = mapped_column(BigInteger)
+    who: Mapped[str] = mapped_column(_User)
+    created: Mapped[int] = mapped_column(BigInteger)
+    text: Mapped[str] = mapped_column(Text)
+    permit: Mapped[str] = mapped_column(String(80))
+    began: Mapped[int] = mapped_column(BigInteger)
+    began_by: Mapped[str] = mapped_column(_User)
+    finished: Mapped[int] = mapped_column(BigInteger)
+    finished_by: Mapped[str] = mapped_column(_User)
+    comment: Mapped[str] = mapped_column(Text)
+    causes: Mapped[list[str]] = mapped_column(JSON)
+    event: Mapped[str] = mapped_column(_Id)
+
+
+class HeadCountRow(Base):
+    """One count of people in an area by hand: a number, no names."""
+
+    __tablename__ = "head_counts"
+
+    id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    path: Mapped[str] = mapped_column(_Path, index=True)
+    count: Mapped[int] = mapped_column(BigInteger)
+    time: Mapped[int] = mapped_column(BigInteger, index=True)
+    until: Mapped[int] = mapped_column(BigInteger)
+    who: Mapped[str] = mapped_column(_User)
+    comment: Mapped[str] = mapped_column(Text)
 
 
 class RevisionRow(Base):
