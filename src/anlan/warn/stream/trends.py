@@ -20,7 +20,7 @@ from anlan.science.model_file import Arrays
 from anlan.science.prognosis import time_to_limit as prognosis
 from anlan.warn.model import Contribution, Finding, Forecast, ModelKind, PredictedAlarm, WarningModel
 from anlan.warn.step import Step
-from anlan.warn.stream.evidence import Evidence, model_key, names_of, shown, span
+from anlan.warn.stream.evidence import Evidence, model_key, shown, span
 from anlan.warn.stream.subjects import Subjects, grade_of, grades_above, within
 
 FEED = 5 * SECOND
@@ -44,6 +44,7 @@ _WORDS = {
     "L": ("低限", "L limit"),
     "LL": ("低低限", "LL limit"),
 }
+_OUTCOME = ("level", "slope", "probability", "median", "low", "high", "known")
 _GRADES = {"red": 4.0, "orange": 3.0, "yellow": 2.0, "blue": 1.0}
 
 
@@ -313,6 +314,8 @@ class TrendBank:
             "total": self._total, "count": self._count, "streak": self._streak,
             "times": np.array([self._time, self._outcome.time if self._outcome else 0], np.int64),
         }  # fmt: skip
+        if self._outcome is not None:
+            arrays |= {f"outcome.{name}": getattr(self._outcome, name) for name in _OUTCOME}
         words: dict[str, object] = {"alarms": [alarm.id for alarm in self._limits.definitions]}
         for key, watch in zip(self.keys, self._watches, strict=True):
             arrays |= {f"{key}.{name}": array for name, array in watch.subjects.save().items()}
@@ -330,11 +333,11 @@ class TrendBank:
             self._state[name][target] = arrays[f"fit.{name}"][source]
         self._total[target], self._count[target] = arrays["total"][source], arrays["count"][source]
         self._time, looked = (int(number) for number in arrays["times"])
-        if looked:
-            # A look changes nothing but the streaks, which are put right below.
-            self._look(looked)
+        alarms = [alarm.id for alarm in self._limits.definitions]
         streak = dict(zip(_texts(words["alarms"]), arrays["streak"].tolist(), strict=True))
-        self._streak = np.array([streak.get(alarm.id, 0) for alarm in self._limits.definitions], np.int32)
+        self._streak = np.array([streak.get(alarm, 0) for alarm in alarms], np.int32)
+        if looked and words["alarms"] == alarms:
+            self._outcome = _Outcome(looked, *(arrays[f"outcome.{name}"].copy() for name in _OUTCOME))
         ended = []
         here = dict(zip(self.keys, self._watches, strict=True))
         for key, paths in words.items():
