@@ -14,6 +14,7 @@ from anlan.science.detection.protocol import Floats
 MISSING = ("", "na", "n/a", "nan", "null", "none", "nil", "-", "--", "#n/a", "bad")
 
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_YEAR_FIRST = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 _DAY_FIRST = ("%d/%m/%y %H", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M")
 # A count since 1970 tells its unit by its size: what stands for today differs by a thousand from unit to unit.
 _EPOCH_UNITS = ((1e17, 1e-3), (1e14, 1.0), (1e11, 1e3), (1e8, 1e6))
@@ -82,7 +83,7 @@ def _parsed(column: Any) -> Floats | None:
         except pa.ArrowInvalid:
             continue
         return np.asarray(stamps.cast(pa.int64()).cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
-    for source, form in ((iso, "%Y-%m-%d %H:%M:%S"), (iso, "%Y-%m-%d %H:%M"), *((text, form) for form in _DAY_FIRST)):
+    for source, form in (*((iso, form) for form in _YEAR_FIRST), *((text, form) for form in _DAY_FIRST)):
         stamps = pc.strptime(source, format=form, unit="us", error_is_null=True)
         times = np.asarray(stamps.cast(pa.int64()).cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
         if np.isfinite(times).any() and (best is None or np.isfinite(times).sum() > np.isfinite(best).sum()):
