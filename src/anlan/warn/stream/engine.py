@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,13 @@ from anlan.core.errors import DecodeError
 from anlan.core.events import Event
 from anlan.plant.model import Plant
 from anlan.science.model_file import Arrays, ModelInfo, decode_model, encode_model
-from anlan.warn.model import FeatureValue, Finding, Forecast, PredictedAlarm, RiskNode, WarningModel
+from anlan.warn.features.engine import FeatureEngine
+from anlan.warn.features.library import Library
+from anlan.warn.model import FeatureRow, FeatureValue, Finding, Forecast, PredictedAlarm, RiskNode, WarningModel
 from anlan.warn.step import STEP_US, Step
 from anlan.warn.stream.detectors import DetectorBank
 from anlan.warn.stream.evidence import Evidence
-from anlan.warn.stream.feature_models import FeatureBank, Features
+from anlan.warn.stream.feature_models import FeatureBank
 from anlan.warn.stream.grid import Grid
 from anlan.warn.stream.risk_models import RiskBank
 from anlan.warn.stream.trends import TrendBank
@@ -25,10 +26,7 @@ from anlan.warn.stream.trends import TrendBank
 KIND = "warn.stream"
 SNAPSHOT_VERSION = 1
 
-FeatureSource = Any
-"""A feature library, or a function from a plant to its bound features."""
-
-FeatureWords = Mapping[str, tuple[str, str, str, int]]
+NO_FEATURES = Library(())
 
 
 class WarnEngine:
@@ -37,7 +35,7 @@ class WarnEngine:
     Args:
         plant: the compiled plant.
         models: warning models to run, live and shadow alike; versions of one model may run side by side.
-        features: the feature library, or a function from a plant to an object with the protocol ``Features``.
+        features: the feature library; ``NO_FEATURES`` for none.
         files: fitted model file of each DETECTOR, by (id, version).
         node: id of the node, in the evidence.
 
@@ -51,7 +49,7 @@ class WarnEngine:
         self,
         plant: Plant,
         models: Iterable[WarningModel],
-        features: FeatureSource,
+        features: Library,
         files: Mapping[tuple[str, int], bytes],
         node: str = "",
     ) -> None:
@@ -61,7 +59,7 @@ class WarnEngine:
         self.time = 0
         self.steps = 0
         self._files = dict(files)
-        self._features, self._words = _feature_factory(features)
+        self._library = features
         self.grid = Grid(plant)
         self._build(plant)
 
@@ -70,7 +68,7 @@ class WarnEngine:
         self.evidence = Evidence(plant, self.grid.marks, self.node)
         self._detectors = DetectorBank(plant, self.models, self._files, self.evidence)
         self._trends = TrendBank(plant, self.models, self.evidence)
-        self._bank = FeatureBank(self._features(plant), self.models, self.evidence, self._words)
+        self._bank = FeatureBank(FeatureEngine(plant, self._library), self.models, self.evidence)
         self._risk = RiskBank(plant, self.models)
 
     # --- what it says of itself ---------------------------------------------------------------------------------
@@ -96,7 +94,7 @@ class WarnEngine:
         return self.grid.counters | {"steps": self.steps, "blind": sum(self.blind.values())}
 
     @property
-    def features(self) -> Features:
+    def features(self) -> FeatureEngine:
         """The features bound to the plant."""
         return self._bank.engine
 
@@ -146,9 +144,13 @@ class WarnEngine:
         """Return the cone of one point from the last step on, ``horizon`` µs far."""
         return self._trends.forecast(path, horizon)
 
+    def feature_rows(self, path: str = "", feature: str = "") -> tuple[FeatureRow, ...]:
+        """Return the feature library with its newest values, of one place and all below it or of one feature."""
+        return self._bank.rows(path, feature)
+
     def feature_values(self, path: str = "", feature: str = "") -> dict[str, tuple[FeatureValue, ...]]:
-        """Return the values of bound features by feature id, of one place and all below it or of one feature."""
-        return self._bank.values(path, feature)
+        """Return the newest values by feature id, of one place and all below it or of one feature where given."""
+        return {row.id: row.values for row in self.feature_rows(path, feature)}
 
     # --- configuration ------------------------------------------------------------------------------------------
 
@@ -228,38 +230,3 @@ class WarnEngine:
             return self._load(file.arrays, file.info.settings)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise DecodeError(f"it cannot be used: {error!r}", where=where, fix="start afresh") from error
-
-
-class _NoFeatures:
-    """A node without a feature library."""
-
-    bound: tuple[Any, ...] = ()
-
-    def start(self) -> Arrays:
-        return {}
-
-    def step(self, state: Arrays, _: Step) -> tuple[Arrays, Any]:
-        return state, np.empty(0)
-
-    def explain(self, _: int) -> tuple[Any, ...]:
-        return ()
-
-    def grade(self, values: Any) -> Any:
-        return np.zeros(len(values), np.int8)
-
-
-def _feature_factory(source: FeatureSource) -> tuple[Callable[[Plant], Features], FeatureWords]:
-    if callable(source):
-        return source, {}
-    if not source:
-        return (lambda _: _NoFeatures()), {}
-    features = importlib.import_module("anlan.warn.features.engine")
-    words = {
-        spec.id: (spec.zh, spec.en, spec.unit, _window(spec))
-        for spec in (source.values() if isinstance(source, Mapping) else source)
-    }
-    return (lambda plant: features.FeatureEngine(plant, source)), words
-
-
-def _window(spec: Any) -> int:
-    return round(float(spec.window) * STEP_US) if isinstance(spec.window, int | float) else 0

@@ -6,9 +6,8 @@ behind them (by path, shares sum to 1), so that people see both and each kind ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -16,9 +15,12 @@ from numpy.typing import NDArray
 
 from anlan.core.severity import WarningGrade
 from anlan.core.time import MINUTE, SECOND
-from anlan.plant.model import Plant
 from anlan.science.model_file import Arrays
-from anlan.warn.model import Contribution, FeatureValue, Finding, ModelKind, WarningModel
+from anlan.warn.features.engine import FeatureEngine
+from anlan.warn.features.kernels import IDLE
+from anlan.warn.features.library import number
+from anlan.warn.features.rows import feature_rows
+from anlan.warn.model import Contribution, FeatureRow, Finding, ModelKind, WarningModel
 from anlan.warn.step import STEP_US, Step
 from anlan.warn.stream.evidence import MOST_CONTRIBUTIONS, Evidence, model_key, shown
 from anlan.warn.stream.subjects import Subjects, grade_of, within
@@ -28,45 +30,6 @@ _NO_GRADE = 9
 _MOST_FEATURES = 3
 _LEAST_EVIDENCE = MINUTE
 _MOST_EVIDENCE = 3_600 * SECOND
-
-
-class BoundFeature(Protocol):
-    """A risk feature in one place."""
-
-    @property
-    def feature(self) -> str:
-        """Its id in the library."""
-        ...
-
-    @property
-    def path(self) -> str:
-        """The unit, area or point it is about."""
-        ...
-
-
-class Features(Protocol):
-    """What the stream needs of ``warn.features.FeatureEngine``."""
-
-    @property
-    def bound(self) -> tuple[Any, ...]:
-        """Bound features, one for each value."""
-        ...
-
-    def start(self) -> Any:
-        """Return the state before the first step."""
-        ...
-
-    def step(self, state: Any, step: Step) -> tuple[Any, Floats]:
-        """Return the new state and the values."""
-        ...
-
-    def explain(self, index: int) -> tuple[Contribution, ...]:
-        """Return what made the value of one of them."""
-        ...
-
-    def grade(self, values: Floats) -> NDArray[np.int8]:
-        """Return the grade each asks for, 0 none."""
-        ...
 
 
 @dataclass(slots=True)
@@ -89,22 +52,14 @@ class FeatureBank:
         engine: features bound to the plant.
         models: models of any kind; only FEATURE ones judge here.
         evidence: for sample ranges.
-        words: name (Chinese, English), unit and window (µs) of features by id.
     """
 
-    def __init__(
-        self,
-        engine: Features,
-        models: Iterable[WarningModel],
-        evidence: Evidence,
-        words: Mapping[str, tuple[str, str, str, int]],
-    ) -> None:
+    def __init__(self, engine: FeatureEngine, models: Iterable[WarningModel], evidence: Evidence) -> None:
         self.problems: dict[str, tuple[str, str]] = {}
         self.engine = engine
         self._evidence = evidence
-        self._words = words
-        self.bound: tuple[BoundFeature, ...] = tuple(engine.bound)
-        self._state: Arrays = engine.start()
+        self.bound = engine.bound
+        self._state = engine.start()
         self._values = np.full(len(self.bound), np.nan)
         self._grades = np.zeros(len(self.bound), np.int8)
         self._groups: list[_Group] = []
@@ -116,10 +71,10 @@ class FeatureBank:
         key = model_key(model.id, model.version)
         places: dict[str, list[int]] = {}
         for row, bound in enumerate(self.bound):
-            if bound.feature in model.features and within(bound.path, model.scope):
+            if bound.feature.id in model.features and within(bound.path, model.scope):
                 places.setdefault(bound.path, []).append(row)
-        unknown = [feature for feature in model.features if feature not in self._words]
-        if unknown and self._words:
+        unknown = [feature for feature in model.features if feature not in self.engine.library.features]
+        if unknown:
             listed = ", ".join(unknown[:3])
             self.problems[key] = (f"特征库中没有 {listed}", f"the feature library has no {listed}")
         elif not places:
@@ -154,7 +109,8 @@ class FeatureBank:
         """Take a base step; return what changed."""
         if not len(self.bound):
             return []
-        self._state, self._values = self.engine.step(self._state, step)
+        self._state, values = self.engine.step(self._state, step)
+        self._values = values.copy()
         due = [group for group in self._groups if step.time % group.model.step == 0]
         if not due:
             return []
@@ -162,13 +118,15 @@ class FeatureBank:
         return [finding for group in due for finding in self._judge(group, step.time)]
 
     def _judge(self, group: _Group, time: int) -> list[Finding]:
-        values, grades = self._values[group.members], self._grades[group.members].astype(np.int16)
+        grades = self._grades[group.members].astype(np.int16)
         grades[grades == 0] = _NO_GRADE
         best = np.minimum.reduceat(grades, group.first)
-        known = np.logical_or.reduceat(np.isfinite(values), group.first)
+        # A machine that stands still has no fault to show: that is known, and is not blindness.
+        says = np.isfinite(self._values) | (self._state.codes == IDLE)
+        known = np.logical_or.reduceat(says[group.members], group.first)
         standing = group.main >= 0
         lost = np.zeros(len(best), np.bool_)
-        lost[standing] = ~np.isfinite(self._values[group.main[standing]])
+        lost[standing] = ~says[group.main[standing]]
         now = np.where(best == _NO_GRADE, 0, best).astype(np.int8)
         blind = (~known | lost) & (now == 0)
         group.blind += int(blind.sum())
@@ -201,7 +159,7 @@ class FeatureBank:
             firing = [int(group.main[subject])]
         firing = firing[:_MOST_FEATURES]
         contributions = self._contributions(firing)
-        window = max((self._word(row)[3] for row in firing), default=0)
+        window = max((round(number(self.bound[row].feature.window)) * SECOND for row in firing), default=0)
         window = min(max(window, model.on_steps * model.step, _LEAST_EVIDENCE), _MOST_EVIDENCE)
         zh, en = self._sentences(firing, grade)
         names = [each.name for each in contributions]
@@ -224,11 +182,9 @@ class FeatureBank:
         features = []
         points: dict[str, Contribution] = {}
         for row in firing:
-            share = weight[row] / whole
-            features.append(
-                Contribution(self.bound[row].feature, share, _number(self._values[row]), None, self._word(row)[2])
-            )
-            for part in self.engine.explain(row):
+            share, spec = weight[row] / whole, self.bound[row].feature
+            features.append(Contribution(spec.id, share, _number(self._values[row]), None, spec.unit))
+            for part in self.engine.explain(row, self._state):
                 before = points[part.name].share if part.name in points else 0.0
                 points[part.name] = msgspec.structs.replace(part, share=before + share * part.share)
         total = sum(part.share for part in points.values())
@@ -236,52 +192,33 @@ class FeatureBank:
         both = features + scaled
         return tuple(sorted(both, key=lambda each: (-each.share, each.name))[:MOST_CONTRIBUTIONS])
 
-    def _word(self, row: int) -> tuple[str, str, str, int]:
-        feature = self.bound[row].feature
-        return self._words.get(feature, (feature, feature, "", 0))
-
     def _sentences(self, firing: list[int], grade: WarningGrade | None) -> tuple[str, str]:
         if grade is None:
             return "风险特征恢复正常", "the risk features are normal again"
         zh, en = [], []
         for row in firing:
-            name_zh, name_en, unit, _ = self._word(row)
-            value = f"{shown(float(self._values[row]))} {unit}".strip() if np.isfinite(self._values[row]) else "?"
-            zh.append(f"{name_zh} {value}")
-            en.append(f"{name_en} {value}")
+            spec, value = self.bound[row].feature, "?"
+            if np.isfinite(self._values[row]):
+                value = f"{shown(float(self._values[row]))} {spec.unit}".strip()
+            zh.append(f"{spec.zh} {value}")
+            en.append(f"{spec.en} {value}")
         return ";".join(zh), "; ".join(en)
 
-    def values(self, path: str, feature: str) -> dict[str, tuple[FeatureValue, ...]]:
-        """Return the newest values by feature id, of one place or of one feature where given."""
-        found: dict[str, list[FeatureValue]] = {}
-        for row, bound in enumerate(self.bound):
-            if (feature and bound.feature != feature) or not within(bound.path, (path,)):
-                continue
-            found.setdefault(bound.feature, []).append(self._value(row))
-        return {name: tuple(values) for name, values in found.items()}
-
-    def _value(self, row: int) -> FeatureValue:
-        bound = self.bound[row]
-        value = _number(self._values[row])
-        reason = getattr(self.engine, "reason", None)
-        zh, en = ("", "") if value is not None or reason is None else reason(row)
-        return FeatureValue(
-            path=bound.path,
-            inputs=_inputs(bound),
-            value=value,
-            grade=grade_of(int(self._grades[row])),
-            reason_zh=zh,
-            reason=en,
-        )
+    def rows(self, path: str, feature: str) -> tuple[FeatureRow, ...]:
+        """Return the library with the newest values, of one place and all below it or of one feature where given."""
+        return feature_rows(self.engine, self._state, path=path, id=feature)
 
     # --- state --------------------------------------------------------------------------------------------------
 
     def _fingerprint(self) -> list[str]:
-        return [f"{bound.feature} {bound.path} {sorted(_inputs(bound).items())}" for bound in self.bound]
+        return [
+            f"{bound.feature.id} {bound.path} {bound.equipment} {sorted(self.engine.inputs(row).items())}"
+            for row, bound in enumerate(self.bound)
+        ]
 
     def save(self) -> tuple[Arrays, dict[str, object]]:
         """Return the state as plain arrays and what is not numbers."""
-        arrays: Arrays = {f"state.{name}": array for name, array in self._state.items()}
+        arrays: Arrays = {f"state.{name}": array for name, array in self._state.snapshot().items()}
         arrays |= {"values": self._values, "grades": self._grades}
         words: dict[str, object] = {"bound": self._fingerprint()}
         for key, group in zip(self.keys, self._groups, strict=True):
@@ -298,7 +235,8 @@ class FeatureBank:
         """
         same = words["bound"] == self._fingerprint()
         if same:
-            self._state = {n[len("state.") :]: a.copy() for n, a in arrays.items() if n.startswith("state.")}
+            kept = {name[len("state.") :]: array for name, array in arrays.items() if name.startswith("state.")}
+            self._state = self.engine.restore(kept)
             self._values, self._grades = arrays["values"].copy(), arrays["grades"].copy()
         here = dict(zip(self.keys, self._groups, strict=True))
         ended = []
@@ -315,13 +253,6 @@ class FeatureBank:
             if group is not None and same and paths == list(group.subjects.keys):
                 group.main[:] = part["main"]
         return ended
-
-
-FeatureFactory = Callable[[Plant], Features]
-
-
-def _inputs(bound: Any) -> dict[str, str]:
-    return {str(name): str(path) for name, path in dict(getattr(bound, "inputs", {})).items()}
 
 
 def _number(value: np.float64 | float) -> float | None:

@@ -1,8 +1,8 @@
 """How like the evidence of a finding is to that of past warnings, wherever in the plant those were.
 
-A pattern has three parts: which features fire, which kinds of points speak and in which direction they are off, and which
-points by the last part of their path. The likeness of two patterns is the mean of the cosines of the parts both can have
-and of the likeness of their shapes (one culprit, or many), weighted.
+A pattern has three parts: which features fire, which kinds of points speak and in which direction they are off, and
+which points by the last part of their path. The likeness of two patterns is the weighted mean of the cosines of the
+parts that either has and of the likeness of their shapes (one culprit, or many).
 """
 
 from __future__ import annotations

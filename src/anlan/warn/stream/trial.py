@@ -8,7 +8,6 @@ of a trial's findings name times only (``#0-0``).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,6 +17,7 @@ from anlan.core.errors import InvalidInputError
 from anlan.core.events import Event
 from anlan.core.time import SECOND
 from anlan.plant.model import Plant
+from anlan.warn.features.library import Library
 from anlan.warn.model import Finding, WarningModel
 from anlan.warn.stream.engine import WarnEngine
 from anlan.warn.stream.grid import GAP, LATENESS
@@ -46,7 +46,7 @@ class Trial:
         self,
         plant: Plant,
         models: Iterable[WarningModel],
-        features: Any,
+        features: Library,
         files: Mapping[tuple[str, int], bytes],
         start: int,
         end: int,
@@ -143,9 +143,9 @@ class Trial:
 
     def finish(self) -> list[Finding]:
         """Run what is left up to the end of the period."""
-        found: list[Finding] = []
-        while self._clock < self._end:
-            found += self._close(min(self._clock + PART, self._end))
+        found = self._close(min(self._clock + PART, self._end))
+        if self._clock < self._end:
+            found += self._close(self._end)
         return found
 
 
