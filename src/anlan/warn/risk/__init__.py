@@ -1,0 +1,1 @@
+"""Live risk of units, areas, enterprises and the site, by risk models that are data."""
