@@ -114,6 +114,13 @@ class Grid:
         """What became of the samples, by the names of ``Count``, and how often time jumped."""
         return {cell.name.lower(): int(self.counts[cell]) for cell in Count} | {"jumped": self.jumped}
 
+    def last(self, number: int) -> float | None:
+        """Return the good value that is held for a point, None when there is none or the newest is bad."""
+        row = self._row.get(number, -1)
+        if row < 0 or self._bad[row] or np.isnan(self._held[row]):
+            return None
+        return float(self._held[row])
+
     # --- records of the log -------------------------------------------------------------------------------------
 
     def take(self, batch: SampleBatch, header: BatchHeader, sequence: int) -> None:
