@@ -62,6 +62,8 @@ class FeatureBank:
         self._state = engine.start()
         self._values = np.full(len(self.bound), np.nan)
         self._grades = np.zeros(len(self.bound), np.int8)
+        turn = {"above": 1.0, "below": -1.0, "away": 0.0}
+        self._worse = np.array([turn[bound.feature.direction] for bound in self.bound])
         self._groups: list[_Group] = []
         for model in models:
             if model.kind is ModelKind.FEATURE:
@@ -131,7 +133,8 @@ class FeatureBank:
         blind = (~known | lost) & (now == 0)
         group.blind += int(blind.sum())
         main = self._main(group, grades, best)
-        score = np.where(main >= 0, np.nan_to_num(self._values[main]), 0.0)
+        score = np.where(main >= 0, np.nan_to_num(self._worse[main] * self._values[main]), 0.0)
+        score = np.where((main >= 0) & (self._worse[main] == 0), np.abs(np.nan_to_num(self._values[main])), score)
         tell = group.subjects.judge(now, blind, time, score, np.zeros(len(now), np.int64))
         seen = main >= 0
         group.main[seen] = main[seen]
