@@ -125,3 +125,15 @@ def test_secrets_are_named_not_held(rendered: Path, tmp_path: Path) -> None:
         assert (tmp_path / "secrets" / name).stat().st_mode & 0o077 == 0
         assert f"ANLAN_SECRET_{name.upper().replace('-', '_')}" in secrets.environment(5)
         assert name in text
+
+
+def test_barriers_guard_tanks_bays_reactors_and_areas() -> None:
+    found = plant().barriers
+    kinds = Counter(barrier.kind for barrier in found)
+    assert len(found) >= 150
+    assert kinds["relief-valve"] == 22
+    assert kinds["fire-water"] == len(catalogue.areas())
+    by_id = {barrier.id: barrier for barrier in found}
+    gas = by_id["haian-ammonia-farm-t-401-gas"]
+    assert (len(gas.points), gas.needed) == (4, 3)
+    assert by_id["donglan-eo-r-201-runaway"].needed == 2

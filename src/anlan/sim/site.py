@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from anlan.sim import catalogue
+from anlan.sim.barriers import barriers
 from anlan.sim.catalogue import Item, table
 from anlan.sim.geometry import HEIGHT, WIDTH, circle, lon_lat, polygon, rectangle
 from anlan.sim.modbus import INT16_STEP, UNIT
@@ -272,6 +273,7 @@ def files(ports: Ports) -> dict[str, str]:
     found = {"site.yaml": _yaml(site)}
     for place in catalogue.enterprises():
         found[f"{place.path}.yaml"] = _yaml({"enterprises": [_enterprise(place)]})
+    found["barriers.yaml"] = _yaml({"barriers": barriers()})
     listed = [{**connector, "map": _map(connector["id"])} for connector in connectors(ports)]
     found["connectors.yaml"] = _yaml({"connectors": listed})
     features = ",\n".join(json.dumps(feature, ensure_ascii=False) for feature in zones()["features"])
