@@ -31,6 +31,7 @@ enterprises:
 """
 
 
+BARRIER = "site: {id: a}\nenterprises: [{id: e}]\nbarriers: [{id: b, path: e,"
 OPEN_RING = "{type: Polygon, coordinates: [[[0, 0], [1, 0], [1, 1], [0, 2]]]}"
 
 
@@ -223,6 +224,13 @@ def test_a_broken_file_says_its_line(tmp_path: Path) -> None:
         ("site: {id: a}\nzones: [{id: z, geojson: ''}]\n", "unreadable"),
         ("site: {id: a}\nzones: [{id: z, geojson: ../../etc/passwd}]\n", "geojson-outside"),
         ("site: {id: a}\nzones: [{id: z, geometry: {type: Point, coordinates: [1, 2]}}]\n", "geojson"),
+        (f"{BARRIER} kind: dyke}}]\n", "unknown-barrier-kind"),
+        (f"{BARRIER} kind: dike, points: [p]}}]\n", "unknown-point"),
+        (f"{BARRIER} kind: dike, needed: 1}}]\n", "needed-without-points"),
+        (f"{BARRIER} kind: dike, condition: 1 +}}]\n", "bad-expression"),
+        (f"{BARRIER} kind: dike, tested: 2099-01-01}}]\n", "tested-in-future"),
+        (f"{BARRIER} kind: dike}}, {{id: b, path: e, kind: foam}}]\n", "duplicate-id"),
+        (f"{BARRIER.replace('path: e', 'path: x')} kind: dike}}]\n", "unknown-place"),
         (
             "site: {id: a}\nzones:\n- {id: z, geometry: " + OPEN_RING + "}\n",
             "geojson",
@@ -231,6 +239,11 @@ def test_a_broken_file_says_its_line(tmp_path: Path) -> None:
 )
 def test_names_what_is_wrong_with_a_site(tmp_path: Path, text: str, code: str) -> None:
     assert only(tmp_path, text).code == code
+
+
+def test_a_barrier_cannot_need_more_points_than_it_has(tmp_path: Path) -> None:
+    barrier = "barriers: [{id: b, path: haian/tank-farm-a/t-401, kind: interlock, points: [pressure], needed: 2}]\n"
+    assert only(tmp_path, GOOD + barrier).code == "needed-too-many"
 
 
 def test_aliases_that_explode_are_refused(tmp_path: Path) -> None:

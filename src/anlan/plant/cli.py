@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from anlan.core.output import JsonOption, emit, failing
+from anlan.plant.registers import cli as registers
 
 if TYPE_CHECKING:
     from anlan.plant.findings import Finding
@@ -33,6 +34,7 @@ def register(app: typer.Typer) -> None:
     plant.command("alarms-export")(alarms_export)
     plant.command("alarms-import")(alarms_import)
     app.add_typer(plant, name="plant")
+    registers.register(app)
 
 
 def _language(language: str) -> str:

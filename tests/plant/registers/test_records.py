@@ -18,20 +18,32 @@ from anlan.plant import tables as plant_tables
 from anlan.plant.compiler import compile_site, numbers_in_file_order
 from anlan.plant.model import Plant
 from anlan.plant.registers import tables
+from anlan.plant.registers.barrier_facts import PointFacts
+from anlan.plant.registers.barriers import BarrierRegister
 from anlan.plant.registers.bypasses import BypassRegister
 from anlan.plant.registers.changes import ChangeRegister
 from anlan.plant.registers.desk import Desk
+from anlan.plant.registers.last_values import LastValues
 from anlan.plant.registers.model import (
     Act,
     AddEntry,
     BeginShift,
+    CountPeople,
     Edit,
+    ListBarriers,
     ListChanges,
     ListEntries,
+    ListPresence,
+    ListWork,
+    PlanWork,
+    PresenceHistory,
     ProposeChange,
+    RecordTest,
     RequestBypass,
 )
+from anlan.plant.registers.presence import PresenceRegister
 from anlan.plant.registers.shifts import ShiftLog
+from anlan.plant.registers.work import WorkRegister
 from anlan.plant.registry import PointKey, assign
 from anlan.plant.site_file import load
 from anlan.settings import Settings
@@ -41,6 +53,8 @@ from tests.web.postgres import Postgres, binaries
 
 MINE = {row.__tablename__ for row in (plant_tables.PointRow, tables.ShiftRow, tables.EntryRow, tables.BypassRow)}
 MINE |= {row.__tablename__ for row in (tables.ChangeRow, tables.RevisionRow, tables.RegisterOutboxRow)}
+MINE |= {row.__tablename__ for row in (tables.BarrierRow, tables.BarrierTestRow, tables.BarrierReportRow)}
+MINE |= {row.__tablename__ for row in (tables.WorkRow, tables.HeadCountRow)}
 
 
 @dataclass
@@ -115,6 +129,38 @@ async def test_shifts_and_bypasses(desk: Desk) -> None:
         waiting = [decode_event(row.event) for row in session.scalars(select(tables.RegisterOutboxRow))]
     assert sum(event.type == "audit.change" for event in waiting) == 7
     assert len({event.id for event in waiting}) == len(waiting) == 14
+
+
+BARRIERS = """\
+barriers:
+  - {id: trip, path: e/a/u, kind: interlock, points: [p], test_interval: 2 s}
+"""
+
+
+async def test_barriers_work_and_counts(desk: Desk) -> None:
+    desk.book.path.write_text(SITE + BARRIERS + "policy: {counts_kept: 60 s}\n", encoding="utf-8")
+    document = load(desk.book.path)
+    desk.book.plant = compile_site(document, numbers_in_file_order(document))
+    values = LastValues()
+    barriers = BarrierRegister(desk, PointFacts("n", values))
+    assert [item.state for item in await barriers.list(ListBarriers(), ANN)] == ["healthy"]
+    # The clock of these tests goes on a second at every look: the first test is due two after the first sight.
+    assert [await barriers.sweep() for _ in range(3)] == [0, 1, 0]
+    tested = await barriers.test(RecordTest("trip", "passed"), ANN)
+    assert (tested.state, tested.due) == ("healthy", tested.last_test + 2 * 10**6)
+    work = WorkRegister(desk)
+    done = await work.plan(PlanWork("loading", "e/a/u", 10**15 + 7 * 10**6, 4, begin=True), OPAL)
+    presence = PresenceRegister(desk, values)
+    counted = await presence.count(CountPeople("e/a", 2, holds=60 * 10**6), OPAL)
+    assert (counted.count, counted.working, counted.stale) == (2.0, 4, False)
+    assert await work.run_over() == 1
+    (row,) = await work.list(ListWork("e"), ANN)
+    assert (row.id, row.state) == (done.id, "overdue")
+    assert await presence.forget() == 0
+    desk.clock = lambda: 10**15 + 100 * 10**6
+    assert (await presence.list(ListPresence("e"), ANN))[0].stale
+    assert await presence.forget() == 1
+    assert await presence.history(PresenceHistory("e/a"), ANN) == ()
 
 
 async def test_a_refused_act_leaves_no_trace(desk: Desk) -> None:

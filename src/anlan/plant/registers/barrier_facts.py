@@ -32,10 +32,10 @@ class Lost(NamedTuple):
 class PointFacts:
     """Judges the barriers' points on last values."""
 
-    def __init__(self, node: str, values: LastValues, settle_us: int = SETTLE_US) -> None:
+    def __init__(self, node: str, values: LastValues, settle_us: int | None = None) -> None:
         self._node = node
         self._values = values
-        self._settle = settle_us
+        self._settle = SETTLE_US if settle_us is None else settle_us
         self._since: dict[tuple[str, str], int] = {}
 
     def of(self, plant: Plant, now: int, carried: Mapping[str, tuple[BarrierReason, ...]]) -> Lost:
