@@ -26,10 +26,10 @@ from anlan.core.events import (
 from anlan.core.severity import WarningGrade
 from anlan.core.time import DAY, HOUR, MINUTE
 from anlan.plant.model import EscalationChain, Plant
-from anlan.warn.model import ActOnWarning, Contribution, Finding, ModelMode, WarningModel, WarningRow, WarningStep
+from anlan.warn.model import ActOnWarning, Contribution, Finding, ModelMode, WarningRow, WarningStep
 from anlan.warn.warnings import escalation, grouping, scoring
 from anlan.warn.warnings.machine import VERBS, Arrow, Facts, Who, fire
-from anlan.warn.warnings.record import Changes, Kept, Member, Mint, Running, member_key
+from anlan.warn.warnings.record import Changes, Kept, Member, Mint, Running, member_key, merged
 from anlan.warn.warnings.scoring import Occurrence
 
 DOWN_HOLD = 5 * MINUTE
@@ -61,6 +61,12 @@ class Book:
         running: versions of models that run, by (id, version).
         plant: plant in force.
         kept: warnings to go on with.
+
+    Attributes:
+        exercise: what is raised from now on is part of a drill.
+        unknown: findings of models that do not run.
+        actions: recommended action (Chinese, English) of risk features by id.
+        targets: target events that stand, by name; ``missed_at`` when each was last counted as a miss.
     """
 
     def __init__(
@@ -72,8 +78,9 @@ class Book:
         self.kept: dict[str, Kept] = {item.row.id: item for item in kept}
         self.exercise = False
         self.unknown = 0
-        self._missed_at: dict[str, int] = {}
-        self._standing: dict[str, Occurrence] = {}
+        self.actions: dict[str, tuple[str, str]] = {}
+        self.missed_at: dict[str, int] = {}
+        self.targets: dict[str, Occurrence] = {}
 
     # --- what comes in ----------------------------------------------------------------------------------------------
 
@@ -113,7 +120,7 @@ class Book:
         known = self.standing()
         for key, finding in standing.items():
             if known.get(key) != finding.grade:
-                changes = _merge(changes, self.findings([msgspec.structs.replace(finding, time=time)], mint))
+                changes = merged(changes, self.findings([msgspec.structs.replace(finding, time=time)], mint))
         turn = _Turn(mint, time, changes)
         for kept in list(self.kept.values()):
             gone = [member for key, member in kept.members.items() if member.grade and key not in standing]
@@ -135,23 +142,26 @@ class Book:
                 del self.kept[kept.row.id]
         return turn.changes
 
-    def alarm(self, event: Event, transition: AlarmTransition, kind: str, path: str, point_kind: str) -> Changes:
+    def alarm(
+        self, event: Event, transition: AlarmTransition, kind: str, path: str, point_kind: str, *, known: bool = False
+    ) -> Changes:
         """Take an alarm's transition: a rung one decides claims, or was missed.
 
         Args:
             event, transition: as published by the alarms.
             kind: kind of the alarm.
             path, point_kind: its point.
+            known: what follows from it was kept before a restart; only remember that it stands.
         """
         occurrence = Occurrence(
             event.id, event.time, path, transition.alarm, kind, transition.priority, point_kind=point_kind
         )
         if transition.arrow == "clear" or transition.state.value == "normal":
-            self._standing.pop(transition.alarm, None)
+            self.targets.pop(transition.alarm, None)
         if transition.arrow not in ("raise", "re-alarm", "announce") or not transition.rung:
             return Changes()
-        self._standing[transition.alarm] = occurrence
-        return self.occurred(occurrence)
+        self.targets[transition.alarm] = occurrence
+        return Changes() if known else self.occurred(occurrence)
 
     def occurred(self, occurrence: Occurrence) -> Changes:
         """Take an event that may be the target of warnings: decide claims, or note the miss."""
@@ -160,7 +170,7 @@ class Book:
         for kept in self.kept.values():
             if self._judge(kept, occurrence):
                 self._touch(kept, turn)
-        missed = scoring.misses(occurrence, self.running.values(), self.kept.values(), self._missed_at)
+        missed = scoring.misses(occurrence, self.running.values(), self.kept.values(), self.missed_at)
         if missed is not None:
             turn.changes.missed.append(missed)
             data = WarningMissed(missed.path, missed.target, missed.priority, missed.models)
@@ -277,7 +287,7 @@ class Book:
             horizon=model.horizon,
             least_lead=model.least_lead,
         )
-        for occurrence in self._standing.values():
+        for occurrence in self.targets.values():
             if scoring.foresaw(member, model.target, occurrence):
                 # It said so only when the target stood already.
                 member.outcome, member.event = WarningOutcome.LATE, occurrence.event
@@ -408,7 +418,7 @@ class Book:
     def _describe(self, kept: Kept) -> None:
         """Write what the gravest member says, and all members' evidence, into the row."""
         speaker = kept.gravest()
-        said, model = speaker.finding, self._model(speaker)
+        said, action = speaker.finding, self._action(speaker)
         members = kept.members.values()
         kept.samples = tuple(dict.fromkeys(s for m in members for s in m.finding.samples))[-MOST_SAMPLES:]
         kept.points = tuple(
@@ -423,16 +433,20 @@ class Book:
             target=said.target,
             zh=said.zh,
             en=said.en,
-            action_zh=(model.action_zh if model else "") or kept.row.action_zh,
-            action_en=(model.action_en if model else "") or kept.row.action_en,
+            action_zh=action[0] or kept.row.action_zh,
+            action_en=action[1] or kept.row.action_en,
             models=tuple(dict.fromkeys(member.model for member in members)),
             findings=len(kept.members),
             contributions=_leading(members, speaker),
         )
 
-    def _model(self, member: Member) -> WarningModel | None:
+    def _action(self, member: Member) -> tuple[str, str]:
+        """Return what a member's model recommends; where it says nothing, what its leading feature does."""
         running = self.running.get((member.model, member.version))
-        return running.model if running is not None else None
+        if running is not None and running.model.action_zh:
+            return running.model.action_zh, running.model.action_en
+        names = (item.name for item in member.finding.contributions)
+        return next((self.actions[name] for name in names if name in self.actions), ("", ""))
 
     def _touch(self, kept: Kept, turn: _Turn, **changed: object) -> None:
         if changed:
@@ -519,13 +533,3 @@ def _leading(members: Iterable[Member], speaker: Member) -> tuple[Contribution, 
     """Return the speaker's contributions; where it names none, those of the first member that does."""
     order: Callable[[Member], bool] = lambda member: member is not speaker  # noqa: E731 - typed for mypy
     return next((m.finding.contributions for m in sorted(members, key=order) if m.finding.contributions), ())
-
-
-def _merge(one: Changes, other: Changes) -> Changes:
-    return Changes(
-        {**one.kept, **other.kept},
-        one.steps + other.steps,
-        one.events + other.events,
-        one.messages + other.messages,
-        one.missed + other.missed,
-    )

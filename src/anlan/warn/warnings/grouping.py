@@ -6,7 +6,7 @@ area those that share points, as long as the warning's horizon has not passed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from anlan.core.events import WarningState
 from anlan.warn.model import Contribution, Finding
@@ -30,8 +30,19 @@ def area_of(path: str) -> str:
     return "/".join(path.split("/")[:2])
 
 
-def overlap(one: Iterable[Contribution], other: Iterable[Contribution]) -> float:
-    """Return the share (0..1) that two explanations have in common: the sum of the lesser share of each name."""
+def overlap(one: Sequence[Contribution], other: Sequence[Contribution]) -> float:
+    """Return the share (0..1) that two explanations have in common, by points or by features, whichever is more.
+
+    Shares of points (full paths) and of features (ids) each sum to 1 in a finding.
+    """
+    return max(
+        _common((item for item in one if ("/" in item.name) is points), (x for x in other if ("/" in x.name) is points))
+        for points in (True, False)
+    )
+
+
+def _common(one: Iterable[Contribution], other: Iterable[Contribution]) -> float:
+    """Return the sum of the lesser share of each name."""
     shares = {item.name: max(item.share, 0.0) for item in one}
     return sum(min(shares[item.name], max(item.share, 0.0)) for item in other if item.name in shares)
 
@@ -83,4 +94,4 @@ def _in_time(finding: Finding, kept: Kept) -> bool:
 def _points_shared(finding: Finding, kept: Kept) -> float:
     """Return the common share of contributions that are points (full paths), which features' ids are not."""
     points = [item for item in finding.contributions if "/" in item.name]
-    return max((overlap(points, member.finding.contributions) for member in kept.members.values()), default=0.0)
+    return max((_common(points, member.finding.contributions) for member in kept.members.values()), default=0.0)

@@ -105,11 +105,17 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A version of a model that runs, how, and where it is bound (paths)."""
+    """A version of a model that runs, how, and where.
+
+    Attributes:
+        bound: places it judges.
+        inputs: paths of the points it looks at.
+    """
 
     model: WarningModel
     mode: ModelMode
     bound: tuple[str, ...] = ()
+    inputs: frozenset[str] = frozenset()
 
 
 class Mint:
@@ -145,3 +151,14 @@ class Changes:
 
     def __bool__(self) -> bool:
         return bool(self.kept or self.steps or self.events or self.messages or self.missed)
+
+
+def merged(one: Changes, other: Changes) -> Changes:
+    """Return two steps of the book as one."""
+    return Changes(
+        {**one.kept, **other.kept},
+        one.steps + other.steps,
+        one.events + other.events,
+        one.messages + other.messages,
+        one.missed + other.missed,
+    )

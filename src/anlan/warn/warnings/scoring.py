@@ -117,7 +117,7 @@ def misses(
         item.model
         for item in running
         if item.mode is ModelMode.LIVE
-        and any(fits(item.model.target, occurrence, path, {path, occurrence.path}) for path in item.bound)
+        and any(fits(item.model.target, occurrence, path, item.inputs) for path in item.bound)
     ]
     if occurrence.priority > 1 and not blind:
         return None
