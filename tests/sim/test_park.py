@@ -122,6 +122,7 @@ def test_gas_reaches_the_detectors_down_wind_first() -> None:
 
 def test_every_upset_ends_as_it_began() -> None:
     targets = {upset.kind: upset for upset in OPENING}
+    targets |= {"stiction": Upset("stiction", "donglan/eo/e-206", 0, 1, 8.0)}
     targets |= {"seal-wear": Upset("seal-wear", "haian/pump-station/p-402a", 0, 1, 0.1, "ammonia")}
     targets |= {"drift": targets["drift"], "spike": Upset("spike", "donglan/chlorine/v-113/cl2-1", 0, 1, 2.0)}
     assert set(targets) == set(KINDS)

@@ -77,6 +77,12 @@ def _valve_stick(park: Park, upset: Upset, progress: float) -> None:
     group.valve.band[row] = 0.2 if progress >= 1.0 else 100.0
 
 
+def _stiction(park: Park, upset: Upset, progress: float) -> None:
+    """Let a control valve's stiction grow by ``size`` per cent over the duration; it is freed at the end."""
+    group, row = park.locate(upset.target)
+    group.valve.band[row] = 0.2 if progress >= 1.0 else 0.2 + upset.size * progress
+
+
 def _fouling(park: Park, upset: Upset, progress: float) -> None:
     """Let an exchanger foul by ``size`` an hour; it is cleaned at the end."""
     row = park.locate(upset.target)[1]
@@ -147,6 +153,7 @@ KINDS: dict[str, Callable[[Park, Upset, float], None]] = {
     "high-level": _high_level,
     "cooling-loss": _cooling_loss,
     "valve-stick": _valve_stick,
+    "stiction": _stiction,
     "fouling": _fouling,
     "wear": _wear,
     "seal-wear": _seal_wear,
