@@ -68,6 +68,12 @@ def _fit(
         float | None, typer.Option("--per-month", help="Instead: false alarms in 30 days; needs a time column.")
     ] = None,
     members: Annotated[str, typer.Option("--members", help="Detectors of the ensemble, by commas.")] = "",
+    set_points: Annotated[
+        str, typer.Option("--set-points", help="Set-points that tell operating regimes apart, by commas; or 'auto'.")
+    ] = "",
+    recalibrate: Annotated[
+        bool, typer.Option("--recalibrate", help="Take slow drift out of each variable, within bounds; said in scores.")
+    ] = False,
     columns: ColumnsOption = "",
     ignore: IgnoreOption = "",
     time: TimeOption = "",
@@ -91,7 +97,7 @@ def _fit(
         selection = Selection(_split(columns), _split(ignore), time, group, tuple(where or ()))
         made = fit_file(
             train, model, selection, share=false_alarms, per_month=per_month, members=_split(members), owner=owner,
-            say=_say(as_json),
+            say=_say(as_json), set_points=_split(set_points), recalibrate=recalibrate,
         )  # fmt: skip
         emit(made.summary(), as_json, lambda: _show_fit(made))
 
@@ -125,8 +131,10 @@ def _score(
     """
     with failing(as_json):
         from anlan.cli.detect_work import judge_file, write_scores
+        from anlan.cli.table_files import suffix_of
         from anlan.cli.tables import Selection
 
+        suffix_of(out)  # a wrong name is told before the work, not after it
         judged = judge_file(model, test, Selection(time=time, group=group, where=tuple(where or ())), _say(as_json))
         write_scores(judged, out, top)
         emit(judged.summary(out), as_json, lambda: _show_score(judged, out))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,22 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from anlan.cli.table_files import suffix_of, write_file
+from anlan.cli.table_files import write_file
 from anlan.cli.tables import Selection, Sheet, read_sheet
 from anlan.core.errors import InvalidInputError
+from anlan.science.detection.adapted import Adapted, fit_adapted
 from anlan.science.detection.audit import audit_training, outside_training
-from anlan.science.detection.ensemble import Ensemble, EnsembleScores, Settings, fit
+from anlan.science.detection.ensemble import Ensemble, EnsembleScores, Settings
 from anlan.science.detection.protocol import Floats, Table
+from anlan.science.detection.regimes import KNOWN, NEW, PASSING, find_settings
 
 Say = Callable[[str], None]
 
 _CHUNK_ROWS = 20_000
 _SAY_SECONDS = 2.0
 _NAMED = 4
+_TOLD_DRIFT = 0.5
+_REGIME_NAMES = {KNOWN: "known", PASSING: "passing", NEW: "new"}
 
 
 @dataclass(slots=True)
@@ -52,7 +56,7 @@ class Fitted:
 
 def fit_file(
     train: Path, model: Path, selection: Selection, *, share: float, per_month: float | None,
-    members: tuple[str, ...], owner: str, say: Say,
+    members: tuple[str, ...], owner: str, say: Say, set_points: tuple[str, ...] = (), recalibrate: bool = False,
 ) -> Fitted:  # fmt: skip
     """Fit an ensemble on a file and write the model.
 
@@ -70,20 +74,24 @@ def fit_file(
     settings = Settings(false_alarm_share=share, false_alarms_per_month=per_month)
     if members:
         settings = Settings(false_alarm_share=share, false_alarms_per_month=per_month, members=members)
-    ensemble = fit(sheet.table, settings, runs=sheet.run)
-    notes = [*sheet.notes, *ensemble.notes, *audit_training(sheet.table, sheet.run, sheet.row)]
-    notes = list(dict.fromkeys(notes))
-    ensemble = _with_notes(ensemble, notes)
-    written = ensemble.encode(owner=owner, created=time.time_ns() // 1000)
+    found = tuple(sheet.table.names[number] for number in find_settings(sheet.table.values))
+    if set_points == ("auto",):
+        set_points = found
+        sheet.notes.append(f"set-points found: {', '.join(found) or 'none'}")
+    elif found and not set_points:
+        sheet.notes.append(
+            f"{', '.join(found)}: may be set-points; --set-points {','.join(found)} keeps their changes from alarming"
+        )
+    fitted = fit_adapted(sheet.table, settings, runs=sheet.run, set_points=set_points, recalibrate=recalibrate)
+    ensemble = fitted.ensemble
+    notes = list(dict.fromkeys((*sheet.notes, *ensemble.notes)))
+    if not set_points:  # rows of another regime are unlike the rest by right
+        notes += audit_training(sheet.table, sheet.run, sheet.row)
+    ensemble = replace(ensemble, notes=tuple(notes))
+    written = replace(fitted, ensemble=ensemble).encode(owner=owner, created=time.time_ns() // 1000)
     model.parent.mkdir(parents=True, exist_ok=True)
     model.write_bytes(written)
     return Fitted(model, ensemble, sheet, notes)
-
-
-def _with_notes(ensemble: Ensemble, notes: list[str]) -> Ensemble:
-    from dataclasses import replace
-
-    return replace(ensemble, notes=tuple(notes))
 
 
 def _has_dates(sheet: Sheet) -> bool:
@@ -100,6 +108,7 @@ class Judged:
     sheet: Sheet
     scores: EnsembleScores
     notes: list[str]
+    regime: NDArray[np.int8] | None = None
 
     def summary(self, out: Path) -> dict[str, Any]:
         """Return what to tell of it."""
@@ -145,41 +154,81 @@ def judge_file(model: Path, test: Path, selection: Selection, say: Say) -> Judge
         raise InvalidInputError(
             "there is no such model", where=str(model), fix="make one: anlan detect fit TRAIN --model OUT"
         )
-    ensemble = Ensemble.decode(model.read_bytes(), str(model))
-    sheet = read_sheet(test, selection, ensemble.names)
-    parts = [_judge_run(ensemble, table, name, say) for name, _, table in sheet.parts()]
-    scores = EnsembleScores(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in EnsembleScores.__dataclass_fields__)
-    )
-    notes = [*sheet.notes, *outside_training(sheet.table, ensemble.info.validity)]
-    unscored = int(np.isnan(scores.score).sum())
-    if unscored:
-        first = int(sheet.row[np.isnan(scores.score).argmax()])
+    fitted = Adapted.decode(model.read_bytes(), str(model))
+    sheet = read_sheet(test, selection, fitted.ensemble.names)
+    parts = [_judge_run(fitted, table, name, say) for name, _, table in sheet.parts()]
+    scores = _joined([scores for scores, _, _ in parts])
+    regime = np.concatenate([said for _, said, _ in parts]) if fitted.scaling is not None else None
+    notes = [*sheet.notes, *outside_training(sheet.table, fitted.ensemble.info.validity)]
+    notes += _regime_notes(sheet, regime)
+    notes += _unscored_notes(sheet, scores, regime)
+    notes += _stuck_notes(sheet, scores)
+    notes += [note for _, _, drifts in parts for note in drifts]
+    return Judged(fitted.ensemble, sheet, scores, notes, regime)
+
+
+def _regime_notes(sheet: Sheet, regime: NDArray[np.int8] | None) -> list[str]:
+    if regime is None:
+        return []
+    notes = []
+    if (regime == NEW).any():
+        first = int(sheet.row[(regime == NEW).argmax()])
         notes.append(
-            f"{unscored} rows have no score (first: row {first}): too much is missing, or too little came before"
+            f"{(regime == NEW).sum()} rows are in an operating regime never trained on (first: row {first}); they are "
+            "not judged: train on such running too"
         )
+    if (regime == PASSING).any():
+        notes.append(f"{(regime == PASSING).sum()} rows are on the way between regimes; they are not judged")
+    return notes
+
+
+def _unscored_notes(sheet: Sheet, scores: EnsembleScores, regime: NDArray[np.int8] | None) -> list[str]:
+    empty = np.isnan(scores.score)
+    if regime is not None:
+        empty &= regime == KNOWN
+    if not empty.any():
+        return []
+    first = int(sheet.row[empty.argmax()])
+    return [f"{empty.sum()} rows have no score (first: row {first}): too much is missing, or too little came before"]
+
+
+def _stuck_notes(sheet: Sheet, scores: EnsembleScores) -> list[str]:
     still = np.flatnonzero(scores.stuck.any(axis=0))
-    if len(still):
-        first = int(sheet.row[scores.stuck.any(axis=1).argmax()])
-        shown = ", ".join(ensemble.names[number] for number in still[:_NAMED]) + (", …" if len(still) > _NAMED else "")
-        notes.append(
-            f"{shown}: {len(still)} variable(s) stand still as they never did in training (first: row {first}); such "
-            "readings are left out (column stuck)"
-        )
-    return Judged(ensemble, sheet, scores, notes)
+    if not len(still):
+        return []
+    first = int(sheet.row[scores.stuck.any(axis=1).argmax()])
+    shown = ", ".join(sheet.table.names[number] for number in still[:_NAMED]) + (", …" if len(still) > _NAMED else "")
+    return [
+        f"{shown}: {len(still)} variable(s) stand still as they never did in training (first: row {first}); such "
+        "readings are left out (column stuck)"
+    ]
 
 
-def _judge_run(ensemble: Ensemble, table: Table, name: str, say: Say) -> EnsembleScores:
-    state = ensemble.start()
-    parts = []
+def _judge_run(
+    fitted: Adapted, table: Table, name: str, say: Say
+) -> tuple[EnsembleScores, NDArray[np.int8], list[str]]:
+    """Return scores, what each row's regime is, and notes on drift, of one run from a fresh start."""
+    state = fitted.start()
+    parts, regimes = [], []
     said = time.monotonic()
     for start in range(0, len(table), _CHUNK_ROWS):
         piece = table.rows(start, start + _CHUNK_ROWS)
-        state, scores = ensemble.update(state, piece.time, piece.values)
+        state, scores, regime = fitted.update(state, piece.time, piece.values)
         parts.append(scores)
+        regimes.append(regime)
         if time.monotonic() - said > _SAY_SECONDS:
             said = time.monotonic()
             say(f"{'run ' + name + ': ' if name else ''}{start + len(piece)} of {len(table)} rows")
+    where = f"run {name}: " if name else ""
+    drifts = [
+        f"{where}{variable} has drifted by {moved:+.1f} training standard deviations; that much was taken out"
+        for variable, moved in fitted.drift(state).items()
+        if abs(moved) >= _TOLD_DRIFT
+    ]
+    return _joined(parts), np.concatenate(regimes), drifts
+
+
+def _joined(parts: list[EnsembleScores]) -> EnsembleScores:
     return EnsembleScores(
         *(np.concatenate([getattr(part, field) for part in parts]) for field in EnsembleScores.__dataclass_fields__)
     )
@@ -189,9 +238,8 @@ def write_scores(judged: Judged, out: Path, top: int) -> None:
     """Write the scores of each row, in the order of the file scored.
 
     Columns: the time column (or ``row``), ``row``, ``run`` where there are several, ``score``, ``p_value``, ``alarm``,
-    then ``top_1``, ``share_1``, … and ``stuck``.
+    ``regime`` (known, passing, new) where the model knows regimes, then ``top_1``, ``share_1``, … and ``stuck``.
     """
-    suffix_of(out)
     sheet, scores = judged.sheet, judged.scores
     back = np.argsort(sheet.row, kind="stable")
     columns: dict[str, Any] = {}
@@ -203,6 +251,8 @@ def write_scores(judged: Judged, out: Path, top: int) -> None:
     columns["score"] = _filled(scores.score[back])
     columns["p_value"] = _filled(scores.p_value[back])
     columns["alarm"] = scores.alarm[back]
+    if judged.regime is not None:
+        columns["regime"] = pa.array([_REGIME_NAMES[int(said)] for said in judged.regime[back]])
     columns |= _contributors(judged.ensemble.names, scores.contribution[back], top)
     columns["stuck"] = pa.array(list(_stuck_names(judged.ensemble.names, scores.stuck[back])))
     out.parent.mkdir(parents=True, exist_ok=True)

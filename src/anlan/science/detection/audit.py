@@ -12,7 +12,7 @@ from anlan.science.detection.protocol import Floats, Table
 _BLOCKS = 50
 _BLOCK_ROWS = 10
 _KEPT = 0.7
-_SHRINKAGE = 0.1
+_MOST_SHRINKAGE = 0.1
 _FACTOR = 4.0
 _CLIP = 30.0
 _REFITS = 3
@@ -81,7 +81,8 @@ def _block_distances(scaled: Floats, blocks: list[tuple[int, int]]) -> tuple[Flo
         mean = good.mean(axis=0)
         covariance = np.cov(good, rowvar=False).reshape(len(mean), len(mean))
         diagonal = np.diag(np.maximum(np.diag(covariance), 1e-6))
-        precision = np.linalg.inv((1 - _SHRINKAGE) * covariance + _SHRINKAGE * diagonal)
+        shrinkage = min(_MOST_SHRINKAGE, len(mean) / len(good))
+        precision = np.linalg.inv((1 - shrinkage) * covariance + shrinkage * diagonal)
         centered = scaled - mean
         squared = np.einsum("ij,jk,ik->i", centered, precision, centered)
         distance = np.array([squared[start:end].mean() for start, end in blocks])
