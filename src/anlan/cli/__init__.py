@@ -17,6 +17,7 @@ ROOMS = (
     "anlan.cli.demo",
     "anlan.cli.replay",
     "anlan.cli.bench",
+    "anlan.cli.rul",
     "anlan.cli.detect",
     "anlan.plant.cli",
     "anlan.perceive.cli",
