@@ -359,6 +359,13 @@ class ActOnWarning(msgspec.Struct, frozen=True, omit_defaults=True):
     comment: str = ""
 
 
+class ModelDetail(msgspec.Struct, frozen=True):
+    """Every version of one model, newest first, and the warnings of the period in which it had a part."""
+
+    versions: tuple[ModelRow, ...]
+    warnings: tuple[WarningRow, ...]
+
+
 class Missed(msgspec.Struct, frozen=True, omit_defaults=True):
     """A target event that no warning came before; ``models`` are the live ones that should have seen it."""
 
