@@ -16,6 +16,11 @@ SHRINKAGES = np.array([0.005, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.45,
 
 BLOCKS = 5
 
+WANDER = 16.0
+"""The covariance of the means of ``BLOCKS`` blocks of training rows is added this many times: levels that moved within
+the training data will move on, and four standard deviations of that movement are no evidence. Where nothing moves, the
+means hardly differ and nothing is lost."""
+
 
 def blocks_of(rows: int, count: int) -> list[tuple[int, int]]:
     """Return ``count`` contiguous blocks of ``rows`` rows as (start, end)."""
@@ -32,6 +37,7 @@ class Gaussian:
         vectors: eigenvectors of the correlation, shape (variables, variables).
         values: shrunk eigenvalues, shape (variables,).
         shrinkage: share of the diagonal.
+        block: rows over which means were taken to see how far levels move.
     """
 
     mean: Floats
@@ -39,6 +45,7 @@ class Gaussian:
     vectors: Floats
     values: Floats
     shrinkage: float
+    block: int
 
     @property
     def whitening(self) -> Floats:
@@ -52,7 +59,7 @@ class Gaussian:
             f"{prefix}scale": self.scale,
             f"{prefix}vectors": self.vectors,
             f"{prefix}values": self.values,
-            f"{prefix}shrinkage": np.array([self.shrinkage]),
+            f"{prefix}shrinkage": np.array([self.shrinkage, self.block]),
         }
 
     @classmethod
@@ -66,7 +73,7 @@ class Gaussian:
         size = len(parts[0])
         if parts[1].shape != (size,) or parts[2].shape != (size, size) or parts[3].shape != (size,):
             raise DecodeError(f"the arrays {prefix}* do not fit each other", where="model file", fix="fit it again")
-        return cls(parts[0], parts[1], parts[2], parts[3], float(parts[4][0]))
+        return cls(parts[0], parts[1], parts[2], parts[3], float(parts[4][0]), int(parts[4][1]))
 
 
 def take(arrays: Arrays, name: str) -> Floats:
@@ -80,7 +87,7 @@ def take(arrays: Arrays, name: str) -> Floats:
     return np.ascontiguousarray(arrays[name], dtype=np.float64)
 
 
-def fit_gaussian(rows: Floats) -> Gaussian:
+def fit_gaussian(rows: Floats, before: Gaussian | None = None) -> Gaussian:
     """Return the normal distribution of ``rows``, its shrinkage chosen by the likelihood of held-out blocks.
 
     Blocks, not rows, are held out: neighbouring rows of a process are alike, and a row whose neighbours are known is
@@ -88,6 +95,7 @@ def fit_gaussian(rows: Floats) -> Gaussian:
 
     Args:
         rows: complete rows in time order, shape (rows, variables).
+        before: an earlier fit, on more rows, whose shrinkage and length of blocks are kept, so that the two compare.
 
     Raises:
         InvalidInputError: fewer than 10 rows.
@@ -97,14 +105,22 @@ def fit_gaussian(rows: Floats) -> Gaussian:
     mean, scale = rows.mean(axis=0), rows.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
     standard = (rows - mean) / scale
-    loss = np.zeros(len(SHRINKAGES))
-    for start, end in blocks_of(len(rows), BLOCKS):
-        kept = np.concatenate((standard[:start], standard[end:]))
-        loss += _held_out_loss(kept, standard[start:end])
-    shrinkage = float(SHRINKAGES[int(np.argmin(loss))])
+    shrinkage = before.shrinkage if before else _choose_shrinkage(standard)
+    block = before.block if before else max(len(rows) // BLOCKS, 1)
+    count = max(len(rows) // block, 2)
+    means = np.array([standard[start:end].mean(axis=0) for start, end in blocks_of(len(rows), count)])
     values, vectors = np.linalg.eigh(standard.T @ standard / len(rows))
     values = (1 - shrinkage) * np.maximum(values, 0) + shrinkage
-    return Gaussian(mean, scale, vectors, values, shrinkage)
+    wide = (vectors * values) @ vectors.T + WANDER * np.atleast_2d(np.cov(means.T))
+    values, vectors = np.linalg.eigh(wide)
+    return Gaussian(mean, scale, vectors, np.maximum(values, 1e-9), shrinkage, block)
+
+
+def _choose_shrinkage(standard: Floats) -> float:
+    loss = np.zeros(len(SHRINKAGES))
+    for start, end in blocks_of(len(standard), BLOCKS):
+        loss += _held_out_loss(np.concatenate((standard[:start], standard[end:])), standard[start:end])
+    return float(SHRINKAGES[int(np.argmin(loss))])
 
 
 def _held_out_loss(kept: Floats, held: Floats) -> Floats:

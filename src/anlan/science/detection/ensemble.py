@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -17,7 +17,7 @@ from anlan.core.time import DAY
 from anlan.science.detection.calibrate import PValues
 from anlan.science.detection.covariance import blocks_of
 from anlan.science.detection.fusion import Fusion
-from anlan.science.detection.members import DEFAULT_MEMBERS, load_member, make_member
+from anlan.science.detection.members import DEFAULT_MEMBERS, NEED_STEADY_LEVELS, load_member, make_member
 from anlan.science.detection.prepare import Bools, Preparation, Prepared, fit_preparation
 from anlan.science.detection.protocol import Detector, Floats, Notes, Scores, State, Table, Times
 from anlan.science.model_file import Arrays, ModelFile, ModelInfo, decode_model, encode_model, training_hash
@@ -263,9 +263,10 @@ def fit(train: Table, settings: Settings | None = None, *, runs: NDArray[np.int6
     starts = run_starts(len(train), runs)
     preparation = fit_preparation(train, starts, notes)
     values, fresh = _prepare_training(preparation, train, starts)
+    settings = replace(settings, members=_suited(settings.members, preparation, notes))
     unfitted = [make_member(name) for name in settings.members]
-    held_out = cross_fit(unfitted, values, fresh, settings.folds)
     members = tuple(member.fit(separate_runs(values, fresh), notes) for member in unfitted)
+    held_out = cross_fit(members, values, fresh, settings.folds)
     fusion = Fusion.fit(held_out, fresh)
     blame = np.zeros((*held_out.shape, values.shape[1]))
     _, fused, _ = fusion.update(fusion.start(values.shape[1]), held_out, blame, fresh)
@@ -284,6 +285,15 @@ def fit(train: Table, settings: Settings | None = None, *, runs: NDArray[np.int6
         },
     )
     return Ensemble(settings, preparation, members, fusion, p_values, share, tuple(notes.lines), info)
+
+
+def _suited(members: tuple[str, ...], preparation: Preparation, notes: Notes) -> tuple[str, ...]:
+    if not preparation.gain.any():
+        return members
+    left = tuple(name for name in members if name not in NEED_STEADY_LEVELS)
+    if left and len(left) < len(members):
+        notes.add(f"{', '.join(set(members) - set(left))} left out: it needs steady levels")
+    return left or members
 
 
 def run_starts(rows: int, runs: NDArray[np.int64] | None) -> NDArray[np.int64]:
@@ -308,24 +318,26 @@ def separate_runs(values: Floats, fresh: Bools) -> Floats:
     return np.insert(values, at, np.nan, axis=0)
 
 
-WARMUP = 100
-"""Rows before a held-out block that fill a member's memory; they are not scored."""
+WARMUP = 60
+"""Rows before a held-out block that fill a member's memory: held out too, but not scored."""
 
 
-def cross_fit(members: list[Detector], values: Floats, fresh: Bools, folds: int) -> Floats:
+def cross_fit(members: tuple[Detector, ...], values: Floats, fresh: Bools, folds: int) -> Floats:
     """Return each member's score of every training row by a copy fitted without the block that the row is in.
+
+    The copies keep the penalties that the members chose on all rows, so that their scores are on one scale.
 
     Returns:
         Shape (rows, members).
     """
     scores = np.full((len(values), len(members)), np.nan)
     for start, end in blocks_of(len(values), folds):
+        warm = max(start - WARMUP, 0)
         keep = np.ones(len(values), np.bool_)
-        keep[start:end] = False
+        keep[warm:end] = False
         joint = fresh.copy()
         joint[min(end, len(values) - 1)] = True
         rest = separate_runs(values[keep], joint[keep])
-        warm = max(start - WARMUP, 0)
         part = fresh[warm:end].copy()
         part[0] = True
         for index, member in enumerate(members):

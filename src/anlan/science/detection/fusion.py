@@ -1,8 +1,13 @@
-"""Charts over the members' scores: each at several memories, the most unusual one counts."""
+"""Charts over the members' scores: each at several memories, the most unusual one counts.
+
+How unusual a chart is, is read from Student's distribution with as many degrees of freedom as the held-out rows hold
+independent stretches of its memory, and told as a normal quantile (Wallace, Annals of Mathematical Statistics 30, 1959):
+so a long memory counts for little after a short training, and fully after a long one.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numba
 import numpy as np
@@ -27,6 +32,7 @@ class Fusion:
         unit: a typical score of each member, shape (members,).
         weights: of the EWMAs, shape (scales,).
         chart_mean, chart_spread: of each EWMA over the held-out scores, shape (members, scales).
+        freedom: degrees of freedom of that spread: independent stretches of held-out rows less one, same shape.
     """
 
     mean: Floats
@@ -35,6 +41,7 @@ class Fusion:
     weights: Floats
     chart_mean: Floats
     chart_spread: Floats
+    freedom: Floats
 
     @classmethod
     def fit(cls, held_out: Floats, fresh: np.ndarray, weights: tuple[float, ...] = WEIGHTS) -> Fusion:
@@ -42,9 +49,15 @@ class Fusion:
         roots = np.cbrt(held_out)
         mean, spread = np.nanmean(roots, axis=0), np.maximum(np.nanstd(roots, axis=0), 1e-9)
         size = (held_out.shape[1], len(weights))
-        plain = cls(mean, spread, np.nanmean(held_out, axis=0), np.array(weights), np.zeros(size), np.ones(size))
+        unit = np.nanmean(held_out, axis=0)
+        plain = cls(mean, spread, unit, np.array(weights), np.zeros(size), np.ones(size), np.ones(size))
         levels = plain.charts(held_out, fresh)
-        return cls(mean, spread, plain.unit, plain.weights, levels.mean(axis=0), np.maximum(levels.std(axis=0), 1e-9))
+        independent = independent_rows(levels.reshape(len(levels), -1)).reshape(size)
+        # A new level scatters by the spread and by the error of the mean, which few independent stretches leave large.
+        wide = levels.std(axis=0) * np.sqrt(1 + 2 / independent)
+        return replace(
+            plain, chart_mean=levels.mean(axis=0), chart_spread=np.maximum(wide, 1e-9), freedom=independent - 1
+        )
 
     def standard(self, scores: Floats) -> Floats:
         """Return the members' scores as nearly standard normal ones."""
@@ -78,7 +91,7 @@ class Fusion:
         fused, share = np.full(rows, np.nan), np.zeros((rows, contribution.shape[2]))
         _fuse(
             self.standard(scores), np.nan_to_num(contribution / self.unit[:, None]), fresh, self.weights,
-            self.chart_mean, self.chart_spread, state["level"], state["blame"], fused, share,
+            self.chart_mean, self.chart_spread, self.freedom, state["level"], state["blame"], fused, share,
         )  # fmt: skip
         return state, fused, share
 
@@ -87,13 +100,37 @@ class Fusion:
         return {
             "mean": self.mean, "spread": self.spread, "unit": self.unit, "weights": self.weights,
             "chart_mean": self.chart_mean, "chart_spread": self.chart_spread,
+            "freedom": self.freedom,
         }  # fmt: skip
 
     @classmethod
     def load(cls, arrays: Arrays) -> Fusion:
         """Return what ``save`` wrote."""
-        names = ("mean", "spread", "unit", "weights", "chart_mean", "chart_spread")
+        names = ("mean", "spread", "unit", "weights", "chart_mean", "chart_spread", "freedom")
         return cls(*(take(arrays, name) for name in names))
+
+
+def independent_rows(series: Floats) -> Floats:
+    """Return how many independent rows each series is worth: rows over the integrated autocorrelation time, at least 3.
+
+    The sum of autocorrelations ends at the first one below 0.05 (initial positive sequence: Geyer, Statistical Science 7,
+    1992).
+
+    Args:
+        series: shape (rows, series).
+    """
+    rows = len(series)
+    away = np.nan_to_num(series - np.nanmean(series, axis=0))
+    power = np.maximum((away**2).sum(axis=0), 1e-12)
+    time, going = np.ones(series.shape[1]), np.ones(series.shape[1], np.bool_)
+    for lag in range(1, rows // 4):
+        correlation = (away[lag:] * away[:-lag]).sum(axis=0) / power
+        going &= correlation > 0.05
+        if not going.any():
+            break
+        time += np.where(going, 2 * correlation, 0.0)
+    result: Floats = np.maximum(rows / time, 3.0)
+    return result
 
 
 @numba.njit(cache=True)
@@ -111,7 +148,7 @@ def _charts(standard, fresh, weights, level, out):  # type: ignore[no-untyped-de
 
 @numba.njit(cache=True)
 def _fuse(  # type: ignore[no-untyped-def]  # compiled: types follow from the arrays
-    standard, contribution, fresh, weights, chart_mean, chart_spread, level, blame, fused, share
+    standard, contribution, fresh, weights, chart_mean, chart_spread, freedom, level, blame, fused, share
 ):
     members, scales, variables = standard.shape[1], weights.shape[0], contribution.shape[2]
     for row in range(standard.shape[0]):
@@ -126,6 +163,9 @@ def _fuse(  # type: ignore[no-untyped-def]  # compiled: types follow from the ar
             for k in range(scales):
                 level[m, k] += weights[k] * (value - level[m, k])
                 height = (level[m, k] - chart_mean[m, k]) / chart_spread[m, k]
+                if height > 0.0:
+                    nu = freedom[m, k]
+                    height = np.sqrt(nu * np.log1p(height * height / nu)) * (8.0 * nu + 1.0) / (8.0 * nu + 3.0)
                 if height > best:
                     best, who, scale = height, m, k
                 for j in range(variables):

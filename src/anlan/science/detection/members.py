@@ -7,14 +7,24 @@ from collections.abc import Callable
 from typing import Any
 
 from anlan.core.errors import InvalidInputError
-from anlan.science.detection.linear import LaggedT2
+from anlan.science.detection.forecast import CvaResidual, ForecastResidual, ResidualChart, VarianceRatio
+from anlan.science.detection.linear import LaggedT2, Pca, SmoothedT2
 from anlan.science.detection.protocol import Detector
 
-DEFAULT_MEMBERS = ("lagged_t2",)
+DEFAULT_MEMBERS = ("lagged_t2", "smoothed_t2", "residual_chart", "variance")
+
+NEED_STEADY_LEVELS = ("residual_chart",)
+"""Members that chart a lasting shift of one variable: where levels wander by themselves they tell nothing."""
 
 _LINEAR: dict[str, Callable[[], Detector]] = {
     "t2": lambda: LaggedT2((0,)),
     "lagged_t2": LaggedT2,
+    "smoothed_t2": SmoothedT2,
+    "pca": Pca,
+    "forecast": ForecastResidual,
+    "residual_chart": ResidualChart,
+    "variance": VarianceRatio,
+    "cva": CvaResidual,
 }
 _ELSEWHERE = {
     "isolation_forest": ("anlan.science.detection.trees", "IsolationForest"),
