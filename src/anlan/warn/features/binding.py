@@ -279,9 +279,7 @@ def _references(
     return (_reference(site, _one(site, name, item, found), item),)
 
 
-def _searched(
-    site: _Site, item: InputSpec, place: str, points: dict[str, int], machine: str | None
-) -> Iterable[int]:
+def _searched(site: _Site, item: InputSpec, place: str, points: dict[str, int], machine: str | None) -> Iterable[int]:
     around = site.below(place, item.where)
     if item.like:
         own = points[item.like]

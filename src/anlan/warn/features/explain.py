@@ -57,7 +57,14 @@ def _moved(group: Group, row: int, slots: Floats, usual: Floats) -> Floats:
 
 
 def _members(
-    engine: FeatureEngine, state: State, group: Group, slot: int, name: str, index: int, share: float, usual: float | None
+    engine: FeatureEngine,
+    state: State,
+    group: Group,
+    slot: int,
+    name: str,
+    index: int,
+    share: float,
+    usual: float | None,
 ) -> list[Contribution]:
     """Share out what an input adds among its points: by their distance from the middle of them all."""
     one = engine.bound[index]

@@ -86,7 +86,9 @@ class _Compiler:
         elif name in _FOLDS and len(node.args) > 1:
             self._fold(node.args, _FOLDS[name])
         else:
-            raise self.error(node, f"no function {name} of {len(node.args)} values", "min max of two or more; others one")
+            raise self.error(
+                node, f"no function {name} of {len(node.args)} values", "min max of two or more; others one"
+            )
 
     def _both(self, left: ast.expr, right: ast.expr, op: int) -> None:
         self.visit(left)
@@ -119,7 +121,9 @@ def compile_formula(text: str) -> Formula:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         column = getattr(error, "offset", 1) or 1
-        raise InvalidInputError(f"{text!r} is not a formula", where=f"column {column}", fix="such as (a - b) / c") from error
+        raise InvalidInputError(
+            f"{text!r} is not a formula", where=f"column {column}", fix="such as (a - b) / c"
+        ) from error
     compiler = _Compiler(text)
     compiler.visit(tree.body)
     code = tuple(compiler.code)

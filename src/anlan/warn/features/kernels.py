@@ -390,5 +390,3 @@ def balance(x, y, p, s, ring, dt, value, code):  # type: ignore[no-untyped-def] 
         value[i] = _baseline(s[i], 3, rate / dt * 3600.0, dt, p[i, 1], p[i, 2], p[i, 3])
         if math.isnan(value[i]):
             code[i] = LEARNING
-
-

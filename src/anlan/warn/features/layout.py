@@ -112,7 +112,9 @@ class _Slots:
             references = one.inputs.get(name, ())
             constant = one.constants[name] if name in one.constants else one.parameters.get(name, np.nan)
             self.value.append(constant if not references else np.nan)
-            self.take.append(FEATURE if item is not None and item.feature else TAKES.index(item.take if item else "mean"))
+            self.take.append(
+                FEATURE if item is not None and item.feature else TAKES.index(item.take if item else "mean")
+            )
             many = item is not None and (item.many or item.feature)
             self.combine.append(COMBINES.index(item.combine) if item is not None and many else 0)
             self.level.append(item.level if item is not None else 0.0)

@@ -177,7 +177,9 @@ def _parameters(spec: FeatureSpec) -> list[_Found]:
 
 def _grades(spec: FeatureSpec) -> list[_Found]:
     names = {grade.name.lower() for grade in WarningGrade}
-    found = [("grades", f"{name!r} is no grade; grades are {', '.join(names)}") for name in spec.grades if name not in names]
+    found = [
+        ("grades", f"{name!r} is no grade; grades are {', '.join(names)}") for name in spec.grades if name not in names
+    ]
     ordered = [spec.grades[name] for name in ("blue", "yellow", "orange", "red") if name in spec.grades]
     rising = sorted(ordered) if spec.direction != "below" else sorted(ordered, reverse=True)
     if ordered != rising:

@@ -14,7 +14,10 @@ from anlan.warn.model import FeatureRow, FeatureValue
 
 REASONS: dict[int, tuple[str, str]] = {
     kernels.MISSING: ("有输入缺失、质量坏或过期", "an input is missing, bad or stale"),
-    kernels.IDLE: ("当前工况不适用（设备未运行或条件不满足）", "does not apply now (not running, or its condition is not met)"),
+    kernels.IDLE: (
+        "当前工况不适用（设备未运行或条件不满足）",
+        "does not apply now (not running, or its condition is not met)",
+    ),
     kernels.LEARNING: ("正在学习正常基线", "is learning what is normal here"),
     kernels.FILLING: ("时间窗数据不足", "its window is not full yet"),
     kernels.RANGE: ("结果超出有效范围", "its result lies outside its validity range"),

@@ -117,7 +117,15 @@ def alone(spec: FeatureSpec) -> FeatureSpec:
     return msgspec.structs.replace(spec, inputs=inputs, of="", pack="", scope=scope)
 
 
-_EVERYWHERE: dict[str, Any] = {"where": "unit", "of": "", "like": "", "exclude": "", "feature": "", "same": "", "least": 1}
+_EVERYWHERE: dict[str, Any] = {
+    "where": "unit",
+    "of": "",
+    "like": "",
+    "exclude": "",
+    "feature": "",
+    "same": "",
+    "least": 1,
+}
 
 
 def _plant(spec: FeatureSpec, vector: Vector) -> Plant:
@@ -126,7 +134,9 @@ def _plant(spec: FeatureSpec, vector: Vector) -> Plant:
         name = key.split("#")[0]
         item = spec.inputs[name]
         ends = {
-            ref.range: vector.limits[end] for end, ref in spec.inputs.items() if ref.range and end in vector.limits and ref.at == name
+            ref.range: vector.limits[end]
+            for end, ref in spec.inputs.items()
+            if ref.range and end in vector.limits and ref.at == name
         }
         points.append(Point(n + 1, f"{_UNIT}/{name}-{n}", item.kind, item.unit, **ends))
     alarms = []
@@ -147,7 +157,9 @@ def _step(spec: FeatureSpec, plant: Plant, columns: dict[str, list[float]], n: i
     good = np.isfinite(now)
     plain = np.array([take in ("mean", "last", "low", "high") for take in takes])
     value = np.where(plain, now, 0.0)
-    counted = {take: np.nan_to_num(np.where([t == take for t in takes], now, 0.0)) for take in ("raised", "active", "bad")}
+    counted = {
+        take: np.nan_to_num(np.where([t == take for t in takes], now, 0.0)) for take in ("raised", "active", "bad")
+    }
     ages = np.array([now[k] if takes[k] == "age" else 0.0 for k in range(len(now))])
     count = np.where([take == "count" for take in takes], np.nan_to_num(now), good * 1.0)
     return Step(
