@@ -12,6 +12,7 @@ from anlan.core.units import kinds
 from anlan.plant.check_alarms import check_alarms
 from anlan.plant.check_barriers import check_barriers
 from anlan.plant.check_connectors import check_connectors
+from anlan.plant.check_sensing import check_sensing
 from anlan.plant.findings import Finding, guess
 from anlan.plant.geojson import Geometries, check_zones
 from anlan.plant.report import Report
@@ -35,6 +36,7 @@ def check_document(document: SiteDocument, now_us: int) -> tuple[Geometries, lis
     check_barriers(report)
     check_alarms(report)
     check_connectors(report)
+    check_sensing(report)
     return geometries, files, report.findings
 
 

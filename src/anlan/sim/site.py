@@ -257,6 +257,25 @@ def connectors(ports: Ports) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def installations() -> list[dict[str, Any]]:
+    """Return the major hazard installations with the tanks that hold their substance."""
+    return [
+        {
+            "id": row["id"],
+            "name": row["name"],
+            "name_en": row["name_en"],
+            "path": row["area"],
+            "exposed": row["exposed"],
+            "units": [
+                item.path
+                for item in layout().items
+                if item.area == row["area"] and item.substance == row["substance"] and "volume" in item.parameters
+            ],
+        }
+        for row in table("park")["installations"]
+    ]
+
+
 def files(ports: Ports) -> dict[str, str]:
     """Return the site folder as text by file name."""
     substances = [
@@ -266,8 +285,10 @@ def files(ports: Ports) -> dict[str, str]:
     site = {
         "site": {"id": "donggang", "name": "东港化工园区", "name_en": "Donggang chemical park", "tier": "park",
                  "location": [121.62, 29.95], "crs": "WGS84", "timezone": "Asia/Shanghai"},
+        "use": ["chemical"],
         "positions": [{"id": key, "name": zh, "name_en": en, "scope": scope} for key, zh, en, scope in POSITIONS],
         "substances": substances,
+        "installations": installations(),
         "zones": ["zones.geojson"],
     }  # fmt: skip
     found = {"site.yaml": _yaml(site)}

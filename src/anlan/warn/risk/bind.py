@@ -61,7 +61,7 @@ class Binder:
         return tuple(bound for unit in self.plant.units if (bound := self._unit(unit)) is not None)
 
     def _unit(self, unit: Unit) -> BoundUnit | None:
-        model = next((item for item in self.models if self._applies(item.applies, unit)), None)
+        model = next((item for item in self.models if any(self._applies(rule, unit) for rule in item.applies)), None)
         if model is None:
             return None
         terms: dict[TermKind, tuple[BoundTerm, ...]] = {}

@@ -100,7 +100,7 @@ class Term(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 
 class Applies(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Units a model is for: each list that is given must fit; within a list any one of it."""
+    """Units a model is for: each list that is given must fit; within a list any one of it will do."""
 
     units: tuple[str, ...] = ()
     areas: tuple[str, ...] = ()
@@ -155,7 +155,10 @@ class Bounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RiskModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A risk model as data; its index is the inherent floor plus what its terms add, at most 100."""
+    """A risk model as data; its index is the inherent floor plus what its terms add, at most 100.
+
+    It is for the units that any of ``applies`` fits.
+    """
 
     id: str
     version: int
@@ -164,7 +167,7 @@ class RiskModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     inherent: Inherent
     scale: Scale
     terms: tuple[Term, ...]
-    applies: Applies = Applies()
+    applies: tuple[Applies, ...] = (Applies(),)
     wants: tuple[Want, ...] = ()
     bounds: Bounds = Bounds()
     owner: str = ""
