@@ -63,13 +63,14 @@ PARTS: dict[str, Part] = {
         Part("alarms", "anlan.monitor.service", "alarms"),
         Part("gateway", "anlan.perceive.service", "gateway"),
         Part("historian", "anlan.store.historian.service", "historian", nice=15),
+        Part("warn", "anlan.warn.service", "warn", nice=5),
         Part("web", "anlan.web.service", "web"),
     )
 }
 
 
 # Rooms above the web floor whose routes and pages the console shows; plug-ins add theirs by the entry-point group.
-WEB_ROOMS = ("anlan.monitor", "anlan.perceive")
+WEB_ROOMS = ("anlan.monitor", "anlan.perceive", "anlan.warn")
 ROOM_ENTRY_POINTS = "anlan.rooms"
 
 
@@ -403,7 +404,7 @@ async def _ended(child: Child, deadline: float) -> None:
         await asyncio.sleep(0.02)
 
 
-_STOP_ORDER = {"web": 2, "gateway": 1, "works": 2, "alarms": 2, "historian": 2, "fabric": 3}
+_STOP_ORDER = {"web": 2, "gateway": 1, "works": 2, "alarms": 2, "historian": 2, "warn": 2, "fabric": 3}
 
 
 async def serve(settings: Settings, parts: tuple[str, ...], announce: Callable[[str], None]) -> None:

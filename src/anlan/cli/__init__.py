@@ -23,6 +23,7 @@ ROOMS = (
     "anlan.perceive.cli",
     "anlan.perceive.discovery_cli",
     "anlan.monitor.cli",
+    "anlan.warn.cli",
     "anlan.store.historian.cli",
     "anlan.web.cli",
     "anlan.sim.cli",

@@ -50,16 +50,17 @@ def read(text: str, name: str) -> list[WarningModel]:
     rows = document.get("models") if isinstance(document, dict) else document
     if not isinstance(rows, list):
         raise InvalidInputError("this is no list of models", where=name, fix="a list, or a mapping with 'models'")
-    return [_model(row, f"{name}, model {number}") for number, row in enumerate(rows, start=1)]
+    return [convert(row, f"{name}, model {number}") for number, row in enumerate(rows, start=1)]
 
 
-def _model(row: Any, where: str) -> WarningModel:
+def convert(row: Any, where: str) -> WarningModel:
+    """Return a model of a YAML mapping; raises like ``read``."""
     if not isinstance(row, dict):
         raise InvalidInputError("a model is a mapping", where=where, fix="id, kind, target, …")
     try:
         times = {key: duration_us(row[key]) if isinstance(row[key], str) else row[key] for key in _present(row)}
         model = msgspec.convert({**row, **times}, WarningModel)
-        check(model, b"")
+        check(model, None)
     except msgspec.ValidationError as error:
         raise InvalidInputError(str(error), where=where) from error
     except AnlanError as error:

@@ -323,8 +323,8 @@ def digest_of(definition: bytes, file: bytes) -> str:
     return hashlib.sha256(inner).hexdigest()
 
 
-def check(model: WarningModel, file: bytes) -> None:
-    """Raise unless a definition and its file hold together.
+def check(model: WarningModel, file: bytes | None) -> None:
+    """Raise unless a definition and its file hold together; ``file`` None looks at the definition alone.
 
     Raises:
         InvalidInputError: names the field.
@@ -340,9 +340,9 @@ def check(model: WarningModel, file: bytes) -> None:
         (1 <= model.target.priority <= 4, "target.priority", "no such priority", "1 to 4"),
         (model.target.scope in ("unit", "area"), "target.scope", "no such scope", "unit or area"),
         (bool(model.features) or model.kind is not ModelKind.FEATURE, "features", "it has no features", "name some"),
-        (bool(file) or model.kind is not ModelKind.DETECTOR, "file", "a detector needs its fitted file", "add it"),
+        (file != b"" or model.kind is not ModelKind.DETECTOR, "file", "a detector needs its fitted file", "add it"),
         (not file or model.kind is ModelKind.DETECTOR, "file", f"a model of kind {model.kind} has no file", "none"),
-        (len(file) <= MOST_BYTES, "file", f"the file is larger than {MOST_BYTES >> 20} MB", "a smaller model"),
+        (len(file or b"") <= MOST_BYTES, "file", f"the file is larger than {MOST_BYTES >> 20} MB", "a smaller model"),
     )
     for good, field, wrong, fix in rules:
         if not good:
