@@ -1,4 +1,4 @@
-"""Steps as the room's grid makes them, from the samples that the park's devices would send: nothing else of the park."""
+"""Steps as the room's grid makes them, from the samples that the park's devices would send."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from anlan.plant.model import Plant
 from anlan.warn.features import gather
 from anlan.warn.features.binding import Bindings, Bound, bind, point_paths
 from anlan.warn.features.explain import contributions
-from anlan.warn.features.kernels import OK, RANGE
+from anlan.warn.features.kernels import MISSING, OK, RANGE
 from anlan.warn.features.layout import Block, Group, groups, ordered
 from anlan.warn.features.library import Library, library
 from anlan.warn.features.methods import METHODS
@@ -75,7 +75,7 @@ class FeatureEngine:
         self._last = self.start()
 
     def _grading(self) -> Floats:
-        """Return thresholds by grade (red … blue) as rows, turned so that larger is worse; infinity where there is none."""
+        """Return thresholds by grade (red … blue) as rows, turned so that larger is worse; infinity for none."""
         table = np.full((4, len(self.bound)), math.inf)
         for n, one in enumerate(self.bound):
             sign = -1.0 if one.feature.direction == "below" else 1.0
@@ -86,7 +86,7 @@ class FeatureEngine:
     def start(self) -> State:
         """Return the state before the first step."""
         count = len(self.bound)
-        state = State(0, np.full(count, math.nan), np.full(count, gather.MISSING, np.int64))
+        state = State(0, np.full(count, math.nan), np.full(count, MISSING, np.int64))
         for group in self.groups:
             size = group.end - group.start
             state.arrays[f"{group.cadence}.seen"] = np.zeros((gather.ROWS, len(self.plant.points)))

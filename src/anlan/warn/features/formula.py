@@ -61,7 +61,7 @@ class _Compiler:
         return InvalidInputError(f"{self.text!r}: {message}", where=f"column {column}", fix=fix)
 
     def visit(self, node: ast.expr) -> None:
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
             self._emit(Op.CONSTANT, _slot(self.constants, float(node.value)))
         elif isinstance(node, ast.Name):
             self._emit(Op.POINT, _slot(self.names, node.id))
@@ -125,7 +125,10 @@ def compile_formula(text: str) -> Formula:
             f"{text!r} is not a formula", where=f"column {column}", fix="such as (a - b) / c"
         ) from error
     compiler = _Compiler(text)
-    compiler.visit(tree.body)
+    try:
+        compiler.visit(tree.body)
+    except RecursionError as error:
+        raise InvalidInputError(f"{text[:60]!r}… is nested too deeply", fix="split it into two features") from error
     code = tuple(compiler.code)
     if len(code) > _LONGEST or program_depth(code) > MAX_DEPTH:
         raise InvalidInputError(f"{text!r} is too long or nested too deeply", fix="split it into two features")

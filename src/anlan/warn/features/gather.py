@@ -156,7 +156,7 @@ def _binary(op, a, b):  # type: ignore[no-untyped-def]  # compiled
         return 0.0 if a == 0.0 or b == 0.0 else a * b
     if op == _OR:
         return 1.0 if a == 1.0 or b == 1.0 else a + b
-    if op == _MINIMUM or op == _MAXIMUM:
+    if op in (_MINIMUM, _MAXIMUM):
         if math.isnan(a) or math.isnan(b):
             return math.nan
         return min(a, b) if op == _MINIMUM else max(a, b)
@@ -174,7 +174,7 @@ def _run(code, constants, start, end, slots, base, stack):  # type: ignore[no-un
         elif op == _CONSTANT:
             top += 1
             stack[top] = constants[argument]
-        elif op == _ABS or op == _NEGATE or op == _NOT or (op >= _EXP and op <= _SQRT):
+        elif op in (_ABS, _NEGATE, _NOT, _EXP, _LOG, _SQRT):
             stack[top] = _unary(op, stack[top])
         else:
             top -= 1

@@ -133,12 +133,9 @@ def _plant(spec: FeatureSpec, vector: Vector) -> Plant:
     for n, key in enumerate(vector.series):
         name = key.split("#")[0]
         item = spec.inputs[name]
-        ends = {
-            ref.range: vector.limits[end]
-            for end, ref in spec.inputs.items()
-            if ref.range and end in vector.limits and ref.at == name
-        }
-        points.append(Point(n + 1, f"{_UNIT}/{name}-{n}", item.kind, item.unit, **ends))
+        ends = {ref.range: vector.limits.get(end) for end, ref in spec.inputs.items() if ref.range and ref.at == name}
+        path = f"{_UNIT}/{name}-{n}"
+        points.append(Point(n + 1, path, item.kind, item.unit, low=ends.get("low"), high=ends.get("high")))
     alarms = []
     for name, item in spec.inputs.items():
         if item.limit and name in vector.limits:
