@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +51,8 @@ class _Running:
     base_steps: int = 0
     blind: int = 0
     rows_run: int = 0
-    units: tuple[str, ...] = field(default=())
+    units: tuple[str, ...] = ()
+    broken: bool = False
 
     @property
     def key(self) -> str:
@@ -127,7 +128,7 @@ class DetectorBank:
     @property
     def keys(self) -> tuple[str, ...]:
         """Models that run, as ``id@version``."""
-        return tuple(running.key for running in self._running)
+        return tuple(running.key for running in self._running if not running.broken)
 
     @property
     def blind(self) -> dict[str, int]:
@@ -150,6 +151,8 @@ class DetectorBank:
         """Take a base step; return what changed."""
         findings = []
         for running in self._running:
+            if running.broken:
+                continue
             count = step.count[running.rows]
             there = count > 0
             running.total[there] += (step.mean[running.rows] * count)[there]
@@ -164,9 +167,18 @@ class DetectorBank:
     def _row(self, running: _Running, step: Step) -> list[Finding]:
         held = step.last[running.rows]
         values = np.where(running.count > 0, running.total / np.maximum(running.count, 1.0), held)
-        time = np.array([step.time], np.int64)
-        running.state, scores = running.ensemble.update(running.state, time, values[None, :])
         running.rows_run += 1
+        if not _enough(running.ensemble, values):
+            running.blind += 1
+            return []
+        time = np.array([step.time], np.int64)
+        try:
+            running.state, scores = running.ensemble.update(running.state, time, values[None, :])
+        except (AnlanError, ValueError, IndexError, ArithmeticError) as error:
+            # One model that breaks must not take the others with it.
+            self.problems[running.key] = (f"模型运行出错:{error}", f"the model broke: {error}")
+            running.broken = True
+            return []
         p_value, score = float(scores.p_value[0]), float(scores.score[0])
         blind = not np.isfinite(score)
         running.blind += blind
@@ -241,7 +253,7 @@ class DetectorBank:
         for running in self._running:
             parts = {f"state.{name}": array for name, array in running.state.items()} | running.subjects.save()
             parts |= {"total": running.total.copy(), "count": running.count.copy()}
-            parts["counts"] = np.array([running.base_steps, running.blind, running.rows_run], np.int64)
+            parts["counts"] = np.array([running.base_steps, running.blind, running.rows_run, running.broken], np.int64)
             arrays |= {f"{running.key}.{name}": array.copy() for name, array in parts.items()}
         words: dict[str, object] = {
             running.key: [running.path, running.ensemble.info.training_hash] for running in self._running
@@ -261,7 +273,10 @@ class DetectorBank:
                 running.state = {n[len("state.") :]: a.copy() for n, a in part.items() if n.startswith("state.")}
                 running.subjects.load([key], part)
                 running.total[:], running.count[:] = part["total"], part["count"]
-                running.base_steps, running.blind, running.rows_run = (int(number) for number in part["counts"])
+                running.base_steps, running.blind, running.rows_run, broken = (int(n) for n in part["counts"])
+                if broken:
+                    running.broken = True
+                    self.problems[key] = ("模型运行出错,已停用", "the model broke before the restart and is stopped")
             elif part["grade"][0] > 0:
                 ended.append((key, path))
         return ended
@@ -295,6 +310,12 @@ def _input_problem(model: WarningModel, ensemble: Ensemble, rows: dict[str, int]
             f"{len(missing)} of its inputs are not there: {', '.join(missing[:3])}",
         )
     return None
+
+
+def _enough(ensemble: Ensemble, values: NDArray[np.float64]) -> bool:
+    """Return whether there are as many readings as the model needs to say anything."""
+    preparation = ensemble.preparation
+    return bool(np.isfinite(values[preparation.kept]).mean() >= preparation.least_observed)
 
 
 def _number(value: np.float64 | float) -> float | None:

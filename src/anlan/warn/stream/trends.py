@@ -44,7 +44,7 @@ _WORDS = {
     "L": ("低限", "L limit"),
     "LL": ("低低限", "LL limit"),
 }
-_OUTCOME = ("level", "slope", "probability", "median", "low", "high", "known")
+_OUTCOME = ("level", "slope", "probability", "median", "low", "high", "outlook")
 _GRADES = {"red": 4.0, "orange": 3.0, "yellow": 2.0, "blue": 1.0}
 
 
@@ -71,7 +71,7 @@ class _Outcome:
     median: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
-    known: NDArray[np.bool_]
+    outlook: NDArray[np.int8]
 
 
 @dataclass(slots=True)
@@ -173,8 +173,7 @@ class TrendBank:
             coming &= said.median * SECOND <= LONGEST
         self._streak = np.where(coming, self._streak + 1, 0).astype(np.int32)
         median, low, high = (np.where(coming, each * SECOND, np.nan) for each in (said.median, said.low, said.high))
-        known = said.outlook > prognosis.Outlook.STALE
-        self._outcome = _Outcome(time, said.level, said.slope, said.probability, median, low, high, known)
+        self._outcome = _Outcome(time, said.level, said.slope, said.probability, median, low, high, said.outlook)
 
     # --- findings -----------------------------------------------------------------------------------------------
 
@@ -197,7 +196,7 @@ class TrendBank:
         score = np.where(has, scores[best], 0.0)
         lead = np.where(has, np.nan_to_num(outcome.median[best]), 0.0).astype(np.int64)
         seen = np.zeros(len(self.points), np.bool_)
-        seen[self._limits.place[outcome.known]] = True
+        seen[self._limits.place[outcome.outlook > prognosis.Outlook.STALE]] = True
         now = grades_above(np.where(has, score, np.nan), model.grades or _GRADES)
         tell = watch.subjects.judge(now, ~seen[watch.places], time, score, lead)
         return [self._finding(watch, int(subject), int(best[subject]), float(score[subject]), time) for subject in tell]
@@ -224,8 +223,8 @@ class TrendBank:
             grade=grade,
             score=score,
             samples=self._evidence.samples([path], time - _EVIDENCE, time),
-            zh="趋势不再指向报警限",
-            en="the trend no longer leads to a limit",
+            zh="已到达报警限" if self._reached(path) else "趋势不再指向报警限",
+            en="the limit is reached" if self._reached(path) else "the trend no longer leads to a limit",
         )
         if row < 0:
             return base
@@ -239,6 +238,10 @@ class TrendBank:
             zh=zh,
             en=en,
         )
+
+    def _reached(self, path: str) -> bool:
+        rows = self._limits.place == self._by_path[path]
+        return self._outcome is not None and bool((self._outcome.outlook[rows] == prognosis.Outlook.BEYOND).any())
 
     # --- questions ----------------------------------------------------------------------------------------------
 

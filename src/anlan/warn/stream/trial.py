@@ -59,6 +59,7 @@ class Trial:
         self.engine = WarnEngine(plant, models, features, files, node)
         self._start, self._end = start, end
         self._clock = start - max(warm_up, 0)
+        self._last = self._clock
         self._events: list[Event] = []
         self._before: dict[tuple[str, int, str], Finding] | None = {}
         self._warm_steps = 0
@@ -98,23 +99,28 @@ class Trial:
         rows = int(np.searchsorted(batch.time, self._end, side="right"))
         at = int(np.searchsorted(batch.time, self._clock, side="right"))
         while at < rows:
-            until = self._next(int(batch.time[at]))
+            found += self._cross(int(batch.time[at]))
+            until = self._clock + PART
             end = min(int(np.searchsorted(batch.time, until, side="right")), rows)
             part = slice(at, end)
             if end > at:
                 some = SampleBatch(batch.point[part], batch.time[part], batch.value[part], batch.quality[part])
                 self.engine.take(some, BatchHeader("trial", until), 0)
+                self._last = int(batch.time[end - 1])
             # Samples of the last piece may go on in the next batch: it is closed by that one, or by ``finish``.
             if end < rows:
                 found += self._close(until)
             at = end
         return found
 
-    def _next(self, coming: int) -> int:
-        """Return the end of the piece that holds the next sample, silences closed on the way."""
-        if coming > self._clock + PART + GAP:
-            self._clock = (coming - 1) // PART * PART
-        return self._clock + PART
+    def _cross(self, coming: int) -> list[Finding]:
+        """Pass over a silence before the next sample as a node that was off would; return what was told until then."""
+        last = (self._last + SECOND - 1) // SECOND * SECOND
+        if coming - last <= GAP:
+            return []
+        found = self._close(last) if last > self._clock else []
+        self._clock = max(self._clock, (coming - 1) // SECOND * SECOND)
+        return found
 
     def _close(self, until: int) -> list[Finding]:
         ready = [event for event in self._events if event.time <= until]

@@ -1,0 +1,1 @@
+"""Warning models that come with the program, as data."""
