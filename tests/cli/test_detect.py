@@ -206,7 +206,7 @@ def test_false_alarms_a_month_need_dates(home: Path) -> None:
         (("fit", "gone.parquet", "--model", "x"), "there is no such file"),
         (("score", "gone.model", "gone.csv", "--out", "x.csv"), "there is no such model"),
         (("bench", "--set", "moon"), "there is no set moon"),
-        (("bench", "--data", "gone"), "the data sets are not there"),
+        (("bench", "--data", "gone", "--set", "tep"), "the data set tep is not there"),
     ],
 )
 def test_what_is_not_there_is_named(arguments: tuple[str, ...], text: str) -> None:

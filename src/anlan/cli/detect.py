@@ -29,6 +29,7 @@ TopOption = Annotated[int, typer.Option("--top", min=1, max=50, help="How many v
 
 _BAR = 40
 _SHOWN_NOTES = 12
+_SETS = ("tep", "skab", "nab", "rates")
 
 
 def _split(text: str) -> tuple[str, ...]:
@@ -195,30 +196,37 @@ def _show_explanation(told: dict[str, Any]) -> None:
 
 
 def _bench(
+    data: Annotated[
+        Path, typer.Option("--data", help="Folder with process/tep, process/skab, process/nab; or the folder process.")
+    ] = Path("data"),
     sets: Annotated[
-        list[str] | None, typer.Option("--set", help="tep, skab or nab; may be repeated; without it all.")
+        list[str] | None, typer.Option("--set", help="tep, skab, nab or rates; may be repeated; without it all.")
     ] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="Directory with the data sets.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure detection on public data sets, with PCA and an isolation forest in the same run.
+    """Measure detection on public data sets, with PCA and an isolation forest in the same run; and every member's rate.
 
-    Example: anlan detect bench --set tep --json
+    Example: anlan detect bench --data data --set tep --json
     """
     with failing(as_json):
-        from anlan.cli.bench import ROOT, _print_tree, load_benchmark
+        from anlan.cli.bench import _print_tree, load_benchmark
 
-        known = ("tep", "skab", "nab")
-        wanted = tuple(sets or known)
-        unknown = [name for name in wanted if name not in known]
+        wanted = tuple(sets or _SETS)
+        unknown = [name for name in wanted if name not in _SETS]
         if unknown:
-            raise InvalidInputError(f"there is no set {unknown[0]}", where="--set", fix=f"one of {', '.join(known)}")
-        folder = data if data is not None else ROOT / "data" / "process"
-        if not folder.is_dir():
+            raise InvalidInputError(f"there is no set {unknown[0]}", where="--set", fix=f"one of {', '.join(_SETS)}")
+        folder = data.absolute()
+        folder = folder.parent if folder.name == "process" else folder
+        missing = [name for name in wanted if name != "rates" and not (folder / "process" / name).is_dir()]
+        if missing:
             raise UnavailableError(
-                "the data sets are not there", where=str(folder), fix="give their folder with --data"
+                f"the data set {missing[0]} is not there",
+                where=str(folder / "process" / missing[0]),
+                fix="give the folder of the data sets with --data",
             )
-        result = load_benchmark("detection").run(data=folder, sets=wanted, progress=_say(as_json))
-        emit(result, as_json, lambda: typer.echo(result["text"]) if "text" in result else _print_tree(result))
+        module = load_benchmark("detection")
+        result = module.run(data=folder, sets=wanted, progress=_say(as_json))
+        text = getattr(module, "text", None)
+        emit(result, as_json, lambda: typer.echo(text(result)) if text is not None else _print_tree(result))
         if result.get("ok") is False:
             raise typer.Exit(1)

@@ -26,6 +26,10 @@ ADAPTED_KIND = "detection.adapted"
 
 _LEAST_ROWS = 30
 _CALM = 4.0
+_SMOOTH = 10
+_USUAL = 0.9
+_ROUNDS = 5
+_FOREVER = 1 << 40
 _MOST_TRANSIENT = 120
 _SETTLE_PER_ROW = 10
 
@@ -140,21 +144,43 @@ def fit_scaling(table: Table, settings: tuple[str, ...], runs: NDArray[np.int64]
     assert watch.regimes is not None
     columns = np.array([table.names.index(name) for name in settings], np.int64)
     label = watch.regimes.assign(chosen.values)
-    count, variables = len(watch.regimes), len(table.names)
-    center, scale = np.zeros((count, variables)), np.ones((count, variables))
-    common_center = np.nan_to_num(np.nanmedian(table.values, axis=0))
-    for number in range(count):
-        rows = table.values[label == number]
-        center[number], scale[number] = _location(rows, common_center)
-        if len(rows) < _LEAST_ROWS:
-            notes.add(f"regime {number + 1} has only {len(rows)} training rows: its limits are rough")
-    scale = _without_zeros(scale)
-    largest = int(np.bincount(label[label >= 0], minlength=count).argmax())
-    steady = RegimeScaling(watch, columns, center, scale, center[largest], scale[largest], 0)
-    transient = _transient(steady, table.values, label, runs)
+    largest = int(np.bincount(label[label >= 0], minlength=len(watch.regimes)).argmax())
+    since = _rows_since_change(label, runs)
+    transient = 0
+    for _ in range(_ROUNDS):
+        # Rows that still settle would shift the level of the regime, and that in turn what counts as settled.
+        center, scale = _locations(table.values, np.where(since >= transient, label, UNKNOWN), len(watch.regimes))
+        standard = np.nan_to_num((table.values - center[label]) / scale[label])
+        again = _transient(standard, since, label)
+        if again <= transient:
+            break
+        transient = again
+    for number, rows in enumerate(np.bincount(label[since >= transient] + 1, minlength=len(watch.regimes) + 1)[1:]):
+        if rows < _LEAST_ROWS:
+            notes.add(f"regime {number + 1} has only {rows} settled training rows: its limits are rough")
     if transient:
         notes.add(f"the {transient} rows after a change of regime are not judged: so long it takes to settle")
-    return replace(steady, transient=transient)
+    return RegimeScaling(watch, columns, center, scale, center[largest], scale[largest], transient)
+
+
+def _rows_since_change(label: NDArray[np.int64], runs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return for each row how many rows ago the regime changed; very many in the first regime of a run."""
+    since = np.empty(len(label), np.int64)
+    last = -_FOREVER
+    for row in range(len(label)):
+        if row == 0 or runs[row] != runs[row - 1]:
+            last = row - _FOREVER
+        elif label[row] != label[row - 1]:
+            last = row
+        since[row] = row - last
+    return since
+
+
+def _locations(values: Floats, label: NDArray[np.int64], count: int) -> tuple[Floats, Floats]:
+    """Return level and spread of each variable in each regime."""
+    common = np.nan_to_num(np.nanmedian(values, axis=0))
+    found = [_location(values[label == number], common) for number in range(count)]
+    return np.array([center for center, _ in found]), _without_zeros(np.array([scale for _, scale in found]))
 
 
 def _location(rows: Floats, fallback: Floats) -> tuple[Floats, Floats]:
@@ -165,7 +191,10 @@ def _location(rows: Floats, fallback: Floats) -> tuple[Floats, Floats]:
             center[number] = np.median(there)
             spread = 1.4826 * np.median(np.abs(there - center[number]))
             deviation = there.std()
-            scale[number] = spread if spread > 0.1 * deviation else deviation
+            spread = spread if spread > 0.1 * deviation else deviation
+            # Median and MAD only find what to leave out: of few rows, mean and deviation of the rest err far less.
+            rest = there[np.abs(there - center[number]) <= _CALM * spread]
+            center[number], scale[number] = rest.mean(), rest.std()
     return center, scale
 
 
@@ -175,15 +204,30 @@ def _without_zeros(scale: Floats) -> Floats:
     return np.where(scale > 0, scale, np.where(np.isfinite(positive), positive, 1.0))
 
 
-def _transient(steady: RegimeScaling, values: Floats, label: NDArray[np.int64], runs: NDArray[np.int64]) -> int:
-    """Return how many rows nine in ten changes of regime take until every variable is within 4 spreads of normal."""
-    standard = np.abs((values - steady.center[label]) / steady.scale[label])
-    calm = np.nan_to_num(standard).max(axis=1, initial=0.0) <= _CALM
-    lengths = []
-    for at in 1 + np.flatnonzero((np.diff(label) != 0) & (np.diff(runs) == 0)):
-        settled = np.flatnonzero(calm[at : at + _MOST_TRANSIENT])
-        lengths.append(int(settled[0]) if len(settled) else _MOST_TRANSIENT)
-    return int(np.ceil(np.quantile(lengths, 0.9))) if lengths else 0
+def _transient(standard: Floats, since: NDArray[np.int64], label: NDArray[np.int64]) -> int:
+    """Return how many rows nine in ten changes of regime take until the variables are as near to normal as later on.
+
+    How near is measured by the largest mean deviation of ``_SMOOTH`` rows; later on is the second half of each stay.
+    """
+    changes = np.flatnonzero(since == 0)
+    stays = [slice(at, at + _stay(label, since, at)) for at in map(int, changes)]
+    means = [_largest_mean(standard[stay]) for stay in stays if stay.stop - stay.start >= 2 * _SMOOTH]
+    if not means:
+        return 0
+    usual = float(np.quantile(np.concatenate([mean[len(mean) // 2 :] for mean in means]), _USUAL))
+    lengths = [int(np.argmax(mean <= usual)) if (mean <= usual).any() else len(mean) for mean in means]
+    return min(int(np.ceil(np.quantile(lengths, 0.9))), _MOST_TRANSIENT)
+
+
+def _stay(label: NDArray[np.int64], since: NDArray[np.int64], at: int) -> int:
+    later = np.flatnonzero((label[at:] != label[at]) | (since[at:] != np.arange(len(since) - at)))
+    return int(later[0]) if len(later) else len(label) - at
+
+
+def _largest_mean(standard: Floats) -> Floats:
+    total = np.cumsum(np.concatenate([np.zeros((1, standard.shape[1])), standard]), axis=0)
+    means: Floats = np.abs(total[_SMOOTH:] - total[:-_SMOOTH]).max(axis=1) / _SMOOTH
+    return means
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +247,7 @@ class Adapted:
     def start(self) -> State:
         """Return the state before the first row."""
         state = {f"ensemble.{name}": array for name, array in self.ensemble.start().items()}
+        state["clock"] = CLOCK.copy()
         if self.scaling is not None:
             state |= {f"scaling.{name}": array for name, array in self.scaling.start().items()}
         if self.recalibration is not None:
@@ -219,8 +264,13 @@ class Adapted:
         if self.recalibration is not None:
             part, values = self.recalibration.update(_part(state, "recalibration"), values)
             new |= {f"recalibration.{name}": array for name, array in part.items()}
-        part, scores = self.ensemble.update(_part(state, "ensemble"), time, values)
-        return new | {f"ensemble.{name}": array for name, array in part.items()}, scores, said
+        judged = said == KNOWN
+        new["clock"], running = _without_unjudged(state["clock"], time, judged)
+        if not judged.any():
+            kept = {name: array for name, array in state.items() if name.startswith("ensemble.")}
+            return new | kept, _unjudged(len(values), len(self.ensemble.names), len(self.ensemble.members)), said
+        part, scores = self.ensemble.update(_part(state, "ensemble"), running[judged], values[judged])
+        return new | {f"ensemble.{name}": array for name, array in part.items()}, _spread(scores, judged), said
 
     def drift(self, state: State) -> dict[str, float]:
         """Return how far each variable's level has moved, in training standard deviations; empty without it."""
@@ -259,6 +309,43 @@ class Adapted:
         )
 
 
+CLOCK = np.array([np.iinfo(np.int64).min, 0], np.int64)
+"""Time of the last row (none yet) and how much of the time passed in rows that were not judged."""
+
+
+def _without_unjudged(
+    clock: NDArray[np.int64], time: Times, judged: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], Times]:
+    """Return the new clock and times that stand still over unjudged rows.
+
+    The ensemble remembers rows of known regimes: a change of regime must not clear that, a pause in the data must.
+    """
+    if not len(time):
+        return clock, time
+    first = time[0] if clock[0] == CLOCK[0] else clock[0]
+    steps = np.diff(time, prepend=first)
+    offset = clock[1] + np.cumsum(np.where(judged, 0, steps))
+    return np.array([time[-1], offset[-1]], np.int64), np.asarray(time - offset, np.int64)
+
+
+def _unjudged(rows: int, variables: int, members: int) -> EnsembleScores:
+    none = np.full(rows, np.nan)
+    return EnsembleScores(
+        none, none.copy(), np.zeros(rows, np.bool_), np.zeros((rows, variables)), np.full((rows, members), np.nan),
+        np.zeros((rows, variables), np.bool_),
+    )  # fmt: skip
+
+
+def _spread(scores: EnsembleScores, judged: NDArray[np.bool_]) -> EnsembleScores:
+    """Return the scores put back in the places of the judged rows."""
+    if judged.all():
+        return scores
+    whole = _unjudged(len(judged), scores.contribution.shape[1], scores.members.shape[1])
+    for name in EnsembleScores.__dataclass_fields__:
+        getattr(whole, name)[judged] = getattr(scores, name)
+    return whole
+
+
 def _part(arrays: Arrays, prefix: str) -> Arrays:
     start = f"{prefix}."
     return {name[len(start) :]: array for name, array in arrays.items() if name.startswith(start)}
@@ -286,7 +373,8 @@ def fit_adapted(
     """
     runs = np.zeros(len(train), np.int64) if runs is None else runs
     notes = Notes()
-    values = train.values
+    values, time = train.values, train.time
+    judged = np.ones(len(train), np.bool_)
     scaling = recalibration = None
     edges = [0, *(int(at) + 1 for at in np.flatnonzero(np.diff(runs))), len(train)]
     parts = [slice(start, end) for start, end in itertools.pairwise(edges) if end > start]
@@ -294,15 +382,21 @@ def fit_adapted(
         if len(train) < 2 * _LEAST_ROWS:
             raise InvalidInputError(f"{len(train)} training rows are too few", fix=f"give at least {2 * _LEAST_ROWS}")
         scaling = fit_scaling(train, set_points, runs, notes)
-        values = np.concatenate([scaling.update(scaling.start(), values[part])[1] for part in parts])
+        done = [scaling.update(scaling.start(), values[part])[1:] for part in parts]
+        values = np.concatenate([adapted for adapted, _ in done])
+        judged = np.concatenate([said for _, said in done]) == KNOWN
+        time = np.concatenate([_without_unjudged(CLOCK, time[part], judged[part])[1] for part in parts])
     if recalibrate:
         recalibration = Recalibration().fit(values, notes)
         # The ensemble must see in training what it will see: rows out of the same recalibration, a fresh one each run.
         values = np.concatenate([recalibration.update(recalibration.start(), values[part])[1] for part in parts])
-    ensemble = fit(Table(train.names, train.time, values), settings, runs=runs)
+    ensemble = fit(Table(train.names, time[judged], values[judged]), settings, runs=runs[judged])
     seen = {name: train.values[:, number] for number, name in enumerate(train.names) if name in ensemble.info.validity}
     info = msgspec.structs.replace(
         ensemble.info,
+        training_rows=len(train),
+        training_start=int(train.time[0]),
+        training_end=int(train.time[-1]),
         training_hash=training_hash(train.names, train.values),
         validity={name: (float(np.nanmin(column)), float(np.nanmax(column))) for name, column in seen.items()},
     )

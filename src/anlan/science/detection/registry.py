@@ -16,6 +16,13 @@ ENTRY_POINTS = "anlan.detectors"
 
 _HERE = "anlan.science.detection"
 BUILT_IN = {
+    "lagged_t2": f"{_HERE}.linear:LaggedT2",
+    "smoothed_t2": f"{_HERE}.linear:SmoothedT2",
+    "pca": f"{_HERE}.linear:Pca",
+    "forecast": f"{_HERE}.forecast:ForecastResidual",
+    "residual_chart": f"{_HERE}.forecast:ResidualChart",
+    "variance": f"{_HERE}.forecast:VarianceRatio",
+    "cva": f"{_HERE}.forecast:CvaResidual",
     "isolation_forest": f"{_HERE}.trees:IsolationForest",
     "half_space_trees": f"{_HERE}.trees:HalfSpaceTrees",
     "matrix_profile": f"{_HERE}.matrix_profile:MatrixProfile",
