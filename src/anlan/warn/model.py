@@ -138,7 +138,7 @@ class WarningModel(msgspec.Struct, frozen=True, omit_defaults=True):
         kind: what it rests on.
         target: what it claims to foresee.
         horizon, least_lead: µs: how far ahead, and the least warning time that helps.
-        features: FEATURE: ids of risk features; each brings thresholds of its own.
+        features: FEATURE: ids of risk features, or patterns such as ``pump.*``; each brings thresholds of its own.
         points, step: DETECTOR: full paths of its inputs, and its step (µs); its file is kept beside the model.
         grades: largest p-value of each grade, by name, for DETECTOR; smallest score otherwise.
         on_steps, off_steps: steps in a row before a finding begins, and before it ends.

@@ -1,13 +1,14 @@
 """Findings of FEATURE models: the grades that risk features ask for, one subject a place.
 
-A finding's contributions hold the features that fire (by id, shares sum to 1, the graver the more) and the points
-behind them (by path, shares sum to 1), so that people see both and each kind can be compared on its own.
+A finding's contributions hold the points behind it (by path, shares sum to 1) and then the features that fire (by id,
+shares sum to 1, the graver the more), so that people see both and each kind can be compared on its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import msgspec
 import numpy as np
@@ -73,9 +74,9 @@ class FeatureBank:
         key = model_key(model.id, model.version)
         places: dict[str, list[int]] = {}
         for row, bound in enumerate(self.bound):
-            if bound.feature.id in model.features and within(bound.path, model.scope):
+            if chosen(model, bound.feature.id) and within(bound.path, model.scope):
                 places.setdefault(bound.path, []).append(row)
-        unknown = [feature for feature in model.features if feature not in self.engine.library.features]
+        unknown = [each for each in model.features if "*" not in each and each not in self.engine.library.features]
         if unknown:
             listed = ", ".join(unknown[:3])
             self.problems[key] = (f"特征库中没有 {listed}", f"the feature library has no {listed}")
@@ -192,8 +193,8 @@ class FeatureBank:
                 points[part.name] = msgspec.structs.replace(part, share=before + share * part.share)
         total = sum(part.share for part in points.values())
         scaled = [msgspec.structs.replace(p, share=p.share / total) for p in points.values()] if total > 0 else []
-        both = features + scaled
-        return tuple(sorted(both, key=lambda each: (-each.share, each.name))[:MOST_CONTRIBUTIONS])
+        largest = sorted(scaled, key=lambda each: (-each.share, each.name))[: MOST_CONTRIBUTIONS - len(features)]
+        return (*largest, *features)
 
     def _sentences(self, firing: list[int], grade: WarningGrade | None) -> tuple[str, str]:
         if grade is None:
@@ -256,6 +257,11 @@ class FeatureBank:
             if group is not None and same and paths == list(group.subjects.keys):
                 group.main[:] = part["main"]
         return ended
+
+
+def chosen(model: WarningModel, feature: str) -> bool:
+    """Return whether a FEATURE model takes a feature: named by id, or by a pattern such as ``pump.*``."""
+    return any(fnmatchcase(feature, pattern) for pattern in model.features)
 
 
 def _number(value: np.float64 | float) -> float | None:

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 import pytest
 
 from anlan.warn.features.library import library
+from anlan.warn.library import load_models
 from anlan.warn.model import ModelKind, WarningModel
 from anlan.warn.models.registry import check
-from anlan.warn.stream.builtin import built_in_models
+from anlan.warn.stream.feature_models import chosen
 
 
 @pytest.fixture(scope="module")
 def models() -> tuple[WarningModel, ...]:
-    return built_in_models(library())
+    return load_models()
 
 
 def test_every_feature_is_in_exactly_one_model(models: tuple[WarningModel, ...]) -> None:
-    held = sorted(feature for model in models for feature in model.features)
+    held = sorted(
+        feature for model in models for feature in library().features if model.features and chosen(model, feature)
+    )
     assert held == sorted(library().features)
+
+
+def test_every_pattern_finds_a_feature(models: tuple[WarningModel, ...]) -> None:
+    patterns = [pattern for model in models for pattern in model.features]
+    assert [p for p in patterns if not any(fnmatchcase(feature, p) for feature in library().features)] == []
 
 
 def test_models_are_sound(models: tuple[WarningModel, ...]) -> None:
