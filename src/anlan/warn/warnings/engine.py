@@ -248,11 +248,7 @@ class Book:
     def _take(self, finding: Finding, running: Running, turn: _Turn) -> None:
         shadow = running.mode is ModelMode.SHADOW
         key = member_key(finding.model, finding.version, finding.path)
-        kept = next(
-            (item for item in self.kept.values() if key in item.members and item.row.shadow == shadow
-             and grouping.takes(item)),
-            None,
-        )  # fmt: skip
+        kept = self._holder(key, shadow)
         if finding.grade is None:
             if kept is not None and kept.members[key].grade:
                 kept.members[key].grade = 0
@@ -269,11 +265,23 @@ class Book:
             member.finding, member.grade = finding, int(finding.grade)
         if kept.row.state is WarningState.CLOSED and kept.asked < kept.row.grade:
             # Somebody closed it while it went on; worse than that is something new.
-            del kept.members[key]
+            if member is None:
+                del kept.members[key]
+            else:
+                member.grade = 0
             self._raise(finding, running, turn)
             self._settle(kept, turn)
             return
         self._settle(kept, turn)
+
+    def _holder(self, key: str, shadow: bool) -> Kept | None:
+        """Return the warning that holds a claim: where its condition goes on, otherwise the newest."""
+        found = [
+            item
+            for item in self.kept.values()
+            if key in item.members and item.row.shadow == shadow and grouping.takes(item)
+        ]
+        return max(found, key=lambda item: (item.members[key].grade > 0, item.row.raised), default=None)
 
     def _member(self, finding: Finding, running: Running) -> Member:
         model = running.model
