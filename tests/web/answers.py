@@ -44,6 +44,10 @@ ENTRY = registers.Entry("e1", "s1", "desk-1", 10, "wang.min", "pump changed", HA
 BYPASS = registers.Bypass("b1", f"{HAIAN}/gas-1", "requested", "replacement", "wang.min", 1, 2)
 EDIT = registers.Edit("set", f"{HAIAN}/pressure", "limits.HH", value=1.8)
 CHANGE = registers.Change("c1", "proposed", (EDIT,), (f"{HAIAN}/pressure",), "review", "wang.min", 5, safety=True)
+BARRIER = registers.BarrierHealth("dike", HAIAN, "dike", "healthy", 1)
+WORK = registers.Work("w1", "hot-work", HAIAN, "active", 1, 9, 3, "wang.min", 1)
+COUNT = registers.HeadCount("h1", "haian/tank-farm", 4, 1, 9, "wang.min")
+PRESENCE = registers.Presence("haian/tank-farm", 4.0, "hand", 1, False, hand=COUNT)
 HOLD = Hold("h1", 1, "incident")
 LETTER = perceive.DeadLetter(1, "plc", "frame", "wrong CRC", raw=b"\x00\xff", sequence=7)
 PLANT_STATUS = Status("r1", 1, 2, True, "donggang", 8, 3, 2)
@@ -73,6 +77,17 @@ ANSWERS: dict[str, tuple[Any, Any]] = {
     "registers.bypass.request": (registers.RequestBypass, BYPASS),
     "registers.bypass.act": (registers.Act, BYPASS),
     "registers.calibrations": (registers.ListCalibrations, (CALIBRATION,)),
+    "registers.barriers": (registers.ListBarriers, (BARRIER,)),
+    "registers.barrier.history": (registers.BarrierHistory, ()),
+    "registers.barrier.test": (registers.RecordTest, BARRIER),
+    "registers.barrier.report": (registers.ReportBarrier, BARRIER),
+    "registers.barrier.act": (registers.Act, BARRIER),
+    "registers.works": (registers.ListWork, (WORK,)),
+    "registers.work.plan": (registers.PlanWork, WORK),
+    "registers.work.act": (registers.ActOnWork, WORK),
+    "registers.presence": (registers.ListPresence, (PRESENCE,)),
+    "registers.presence.count": (registers.CountPeople, PRESENCE),
+    "registers.presence.history": (registers.PresenceHistory, (COUNT,)),
     "registers.changes": (registers.ListChanges, (CHANGE,)),
     "registers.change.propose": (registers.ProposeChange, CHANGE),
     "registers.change.act": (registers.Act, CHANGE),

@@ -46,7 +46,10 @@ def test_me_says_what_one_may_do_where(web: WebNode) -> None:
     with web.browser("operator") as client:
         me = client.get("/api/v1/me").json()
     assert me["login"] == "operator"
-    assert set(me["permissions"]["haian"]) == {"view", "acknowledge", "shelve", "reset", "log-shift"}
+    assert set(me["permissions"]["haian"]) == {"view", "acknowledge", "shelve", "reset", "log-shift"} | {
+        "judge-warning",
+        "record-presence",
+    }
 
 
 def test_signing_out_ends_the_session_at_once(web: WebNode) -> None:

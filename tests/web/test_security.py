@@ -284,7 +284,7 @@ ELSEWHERE = {
 
 
 def _example(path: str) -> str:
-    ids = {"shift": "s1", "entry": "e1", "bypass": "b1", "change": "c1", "hold": "h1"}
+    ids = {"shift": "s1", "entry": "e1", "bypass": "b1", "change": "c1", "hold": "h1", "barrier": "dike", "work": "w1"}
     for name, value in ids.items():
         path = path.replace(f"{{{name}_id}}", value)
     return path.replace("{sequence}", "7").removeprefix("/v1")

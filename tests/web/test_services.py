@@ -17,6 +17,7 @@ from tests.web.plant import HAIAN, LINGANG
 ACT = {"verb": "acknowledge", "alarms": [ROWS[0].alarm], "instances": ["i1"], "comment": "seen"}
 EDITS = {"edits": [{"op": "set", "path": f"{HAIAN}/pressure", "field": "limits.HH", "value": 1.8}], "reason": "review"}
 BYPASS = {"path": f"{HAIAN}/gas-1", "reason": "replacement", "expires": 9}
+WORK = {"kind": "hot-work", "path": "haian", "end": 9, "persons": 3}
 
 ROUTES: list[tuple[str, str, Any, str, Any]] = [
     ("GET", "/alarms?view=shelved", None, "monitor.alarms", ListAlarms("shelved", "")),
@@ -43,6 +44,41 @@ ROUTES: list[tuple[str, str, Any, str, Any]] = [
     ("GET", "/bypasses?under=haian", None, "registers.bypasses", registers.ListBypasses("haian", True, 2000)),
     ("POST", "/bypasses", BYPASS, "registers.bypass.request", None),
     ("POST", "/bypasses/b1/act", {"verb": "approve", "comment": "ok"}, "registers.bypass.act", None),
+    ("GET", "/barriers?impaired=true", None, "registers.barriers", registers.ListBarriers("", True)),
+    ("GET", "/barriers/dike/history?limit=9", None, "registers.barrier.history", registers.BarrierHistory("dike", 9)),
+    (
+        "POST",
+        "/barriers/dike/tests",
+        {"result": "failed", "comment": "crack"},
+        "registers.barrier.test",
+        registers.RecordTest("dike", "failed", "crack"),
+    ),
+    (
+        "POST",
+        "/barriers/dike/reports",
+        {"state": "degraded", "reason": "crack"},
+        "registers.barrier.report",
+        registers.ReportBarrier("dike", "degraded", "crack"),
+    ),
+    ("POST", "/barriers/dike/act", {"verb": "restore"}, "registers.barrier.act", registers.Act("dike", "restore")),
+    ("GET", "/work?standing=false", None, "registers.works", registers.ListWork("", False, 2000)),
+    ("POST", "/work", WORK, "registers.work.plan", registers.PlanWork("hot-work", "haian", 9, 3)),
+    (
+        "POST",
+        "/work/w1/act",
+        {"verb": "extend", "end": 12, "persons": 2},
+        "registers.work.act",
+        registers.ActOnWork("w1", "extend", "", 12, 2),
+    ),
+    ("GET", "/presence?under=haian", None, "registers.presence", registers.ListPresence("haian")),
+    ("POST", "/presence", {"path": "haian", "count": 4}, "registers.presence.count", registers.CountPeople("haian", 4)),
+    (
+        "GET",
+        "/presence/history?area=haian",
+        None,
+        "registers.presence.history",
+        registers.PresenceHistory("haian", 0, 200),
+    ),
     ("GET", "/calibration-due?days=7", None, "registers.calibrations", registers.ListCalibrations("", 7.0)),
     ("GET", "/changes?pending=true", None, "registers.changes", registers.ListChanges(True, 2000)),
     ("POST", "/changes", EDITS, "registers.change.propose", None),

@@ -433,9 +433,10 @@ class Rooms:
 
     async def serve_registers(self) -> None:
         """Serve the registers; see ``fake_registers``."""
-        from tests.web.console import fake_registers
+        from tests.web.console import fake_registers, fake_safety
 
         await fake_registers.serve(self.fabric)
+        await fake_safety.serve(self.fabric)
 
 
 def fake_performance(rooms: Rooms, request: PerformanceQuery) -> Performance:

@@ -1,27 +1,40 @@
-"""Registers: shift log and hand-over, bypasses, calibration due, proposed changes with their approvals."""
+"""Registers: shift log, bypasses, barriers, work, presence, calibration due, proposed changes with their approvals."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
+from anlan.plant.registers.barrier_engine import GRAVITY
 from anlan.plant.registers.client import RegistersClient
 from anlan.plant.registers.model import (
+    ActOnWork,
     AddEntry,
+    BarrierEntry,
+    BarrierHealth,
     BeginShift,
     Bypass,
     Calibration,
     Change,
+    CountPeople,
     Entry,
+    HeadCount,
     ListBypasses,
     ListEntries,
     ListShifts,
+    ListWork,
+    PlanWork,
+    Presence,
+    PresenceHistory,
     ProposeChange,
+    RecordTest,
+    ReportBarrier,
     RequestBypass,
     Shift,
+    Work,
 )
 from anlan.web.api.plant import Cursor, require_place
 from anlan.web.contract import body, decode_cursor, documented, encode_cursor, page_of, reply
@@ -75,6 +88,46 @@ class ChangePage(msgspec.Struct, frozen=True):
 
     items: tuple[Change, ...]
     next: str = ""
+
+
+class BarrierPage(msgspec.Struct, frozen=True):
+    """A page of barriers, gravest first, and the cursor of the next, empty at the end."""
+
+    items: tuple[BarrierHealth, ...]
+    next: str = ""
+
+
+class WorkPage(msgspec.Struct, frozen=True):
+    """A page of work, newest start first, and the cursor of the next, empty at the end."""
+
+    items: tuple[Work, ...]
+    next: str = ""
+
+
+class BarrierTest(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A test of a barrier: ``result`` is passed, degraded or failed; ``time`` µs UTC, 0 = now."""
+
+    result: Literal["passed", "degraded", "failed"]
+    comment: Annotated[str, msgspec.Meta(max_length=4000)] = ""
+    time: int = 0
+
+
+class BarrierReport(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A barrier is degraded or failed: why, what stands in meanwhile, from which events one knows."""
+
+    state: Literal["degraded", "failed"]
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=4000)]
+    measures: Annotated[str, msgspec.Meta(max_length=4000)] = ""
+    causes: tuple[str, ...] = ()
+
+
+class WorkVerb(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Begin, finish, extend (to ``end``, µs UTC) or cancel work; ``persons`` corrects the number, -1 leaves it."""
+
+    verb: Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
+    comment: Annotated[str, msgspec.Meta(max_length=2000)] = ""
+    end: int = 0
+    persons: int = -1
 
 
 def _client(context: Context) -> RegistersClient:
@@ -204,6 +257,137 @@ async def list_calibration_due(
     """Points whose calibration has expired or will within ``days``, soonest first."""
     require_place(context.plant, actor, under)
     return reply(await registers.calibrations(actor, under, days))
+
+
+# --- barriers ---------------------------------------------------------------------------------------------------------
+
+BarrierKey = tuple[int, str, str]
+
+
+@router.get("/barriers", **documented(answer=BarrierPage))
+async def list_barriers(
+    context: Context,
+    registers: Registers,
+    actor: CurrentActor,
+    under: ScopeQuery = "",
+    impaired: bool = False,
+    cursor: Cursor = "",
+    limit: PageLimit = 200,
+) -> Response:
+    """Barriers with their health and why; ``impaired`` only those that are not healthy."""
+    require_place(context.plant, actor, under)
+    rows = await registers.barriers(actor, under, impaired=impaired)
+    return reply(BarrierPage(*page_of(rows, _gravity, BarrierKey, cursor, limit)))
+
+
+def _gravity(barrier: BarrierHealth) -> BarrierKey:
+    return (-GRAVITY[barrier.state], barrier.path, barrier.id)
+
+
+@router.get("/barriers/{barrier_id}/history", **documented(answer=tuple[BarrierEntry, ...]))
+async def barrier_history(
+    registers: Registers, actor: CurrentActor, barrier_id: str, limit: PageLimit = 100
+) -> Response:
+    """Tests and reports of a barrier, newest first."""
+    return reply(await registers.barrier_history(actor, barrier_id, limit))
+
+
+@router.post("/barriers/{barrier_id}/tests", **documented(BarrierTest, BarrierHealth, status=201))
+async def record_barrier_test(
+    registers: Registers, actor: CurrentActor, barrier_id: str, wanted: Annotated[BarrierTest, body(BarrierTest)]
+) -> Response:
+    """Record a test; one that does not pass stands as a degradation until one passes."""
+    request = RecordTest(barrier_id, wanted.result, wanted.comment, wanted.time)
+    return reply(await registers.record_test(actor, request), 201)
+
+
+@router.post("/barriers/{barrier_id}/reports", **documented(BarrierReport, BarrierHealth, status=201))
+async def report_barrier(
+    registers: Registers, actor: CurrentActor, barrier_id: str, wanted: Annotated[BarrierReport, body(BarrierReport)]
+) -> Response:
+    """Say that a barrier is degraded or failed."""
+    request = ReportBarrier(barrier_id, wanted.state, wanted.reason, wanted.measures, wanted.causes)
+    return reply(await registers.report_barrier(actor, request), 201)
+
+
+@router.post("/barriers/{barrier_id}/act", **documented(Verb, BarrierHealth))
+async def act_on_barrier(
+    registers: Registers, actor: CurrentActor, barrier_id: str, wanted: Annotated[Verb, body(Verb)]
+) -> Response:
+    """Worsen, ease or restore what is reported of a barrier."""
+    return reply(await registers.act_on_barrier(actor, barrier_id, wanted.verb, wanted.comment))
+
+
+# --- work in progress -------------------------------------------------------------------------------------------------
+
+
+@router.get("/work", **documented(answer=WorkPage))
+async def list_work(
+    context: Context,
+    registers: Registers,
+    actor: CurrentActor,
+    under: ScopeQuery = "",
+    standing: bool = True,
+    cursor: Cursor = "",
+    limit: PageLimit = 200,
+) -> Response:
+    """Work at places; ``standing`` only what is planned, active or overdue."""
+    require_place(context.plant, actor, under)
+    rows = sorted(await registers.works(actor, ListWork(under, standing, MOST_ROWS)), key=_start)
+    return reply(WorkPage(*page_of(rows, _start, NewestKey, cursor, limit)))
+
+
+def _start(work: Work) -> NewestKey:
+    return (-work.start, work.id)
+
+
+@router.post("/work", **documented(PlanWork, Work, status=201))
+async def plan_work(registers: Registers, actor: CurrentActor, wanted: Annotated[PlanWork, body(PlanWork)]) -> Response:
+    """Enter work at a place, and begin it at once where so asked; it is no permit."""
+    return reply(await registers.plan_work(actor, wanted), 201)
+
+
+@router.post("/work/{work_id}/act", **documented(WorkVerb, Work))
+async def act_on_work(
+    registers: Registers, actor: CurrentActor, work_id: str, wanted: Annotated[WorkVerb, body(WorkVerb)]
+) -> Response:
+    """Begin, finish, extend or cancel work."""
+    request = ActOnWork(work_id, wanted.verb, wanted.comment, wanted.end, wanted.persons)
+    return reply(await registers.act_on_work(actor, request))
+
+
+# --- presence ---------------------------------------------------------------------------------------------------------
+
+
+@router.get("/presence", **documented(answer=tuple[Presence, ...]))
+async def list_presence(
+    context: Context, registers: Registers, actor: CurrentActor, under: ScopeQuery = ""
+) -> Response:
+    """How many people are in each area, from which source, and whether that still holds."""
+    require_place(context.plant, actor, under)
+    return reply(await registers.presence(actor, under))
+
+
+@router.post("/presence", **documented(CountPeople, Presence, status=201))
+async def count_people(
+    registers: Registers, actor: CurrentActor, wanted: Annotated[CountPeople, body(CountPeople)]
+) -> Response:
+    """Enter a head count by hand: a number, no names."""
+    return reply(await registers.count_people(actor, wanted), 201)
+
+
+@router.get("/presence/history", **documented(answer=tuple[HeadCount, ...]))
+async def presence_history(
+    context: Context,
+    registers: Registers,
+    actor: CurrentActor,
+    area: Annotated[str, Query(max_length=400, description="path of the area")],
+    start: Annotated[int, Query(ge=0, description="µs UTC")] = 0,
+    limit: PageLimit = 200,
+) -> Response:
+    """Head counts by hand of an area, newest first; what gates count is a point's history."""
+    require_place(context.plant, actor, area)
+    return reply(await registers.presence_history(actor, PresenceHistory(area, start, limit)))
 
 
 # --- proposed changes -------------------------------------------------------------------------------------------------

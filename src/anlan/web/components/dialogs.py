@@ -70,6 +70,12 @@ class Form:
         self._fields[key] = ui.select(options, label=label, value=value).props("outlined dense options-dense")
         return self._fields[key]  # type: ignore[no-any-return]  # as above
 
+    def pick(self, key: str, label: str, options: dict[Any, str], value: Any = None) -> Element:
+        """Add a choice of one out of many, found by typing."""
+        field: Any = ui.select(options, label=label, value=value, with_input=True)
+        self._fields[key] = field.props("outlined dense options-dense")
+        return self._fields[key]  # type: ignore[no-any-return]  # as above
+
     def check(self, key: str, label: str, value: bool = False) -> Element:
         """Add a box to tick."""
         self._fields[key] = ui.checkbox(label, value=value).props("dense")
@@ -83,6 +89,13 @@ class Form:
         """Show what is wrong, inside the dialog."""
         self._problem.set_content(html.escape(words))  # type: ignore[attr-defined]  # it is an html element
         self._problem.classes(remove="hidden")
+
+    def show(self) -> None:
+        """Show the dialog as something to read, with a button that closes it."""
+        with self._foot:
+            pieces.button(self._view.t("act.close"), self.dialog.close, main=True)
+        self.dialog.on("hide", self.dialog.delete)
+        self.dialog.open()
 
     def open(
         self, act: Callable[[dict[str, Any]], Awaitable[bool | None]], doing: str, *, danger: bool = False

@@ -1,8 +1,9 @@
-"""Registers: bypasses, calibrations due, and proposed changes that a second person decides."""
+"""Registers: barriers, bypasses, work, presence, calibrations due, and changes that a second person decides."""
 
 from __future__ import annotations
 
 import html
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from nicegui import ui
@@ -22,10 +23,11 @@ from anlan.plant.registers.model import (
     RequestBypass,
 )
 from anlan.web.components import Form, button, empty, grid, panel, raw, say, set_rows
-from anlan.web.pages.tabs import tabs
+from anlan.web.pages import barriers, presence, work
+from anlan.web.pages.tabs import switch, tabs
 from anlan.web.shell import View, page_spec
 
-_TABS = ("bypasses", "calibrations", "changes")
+_TABS = ("barriers", "bypasses", "work", "presence", "calibrations", "changes")
 _TONE = {"active": "warn", "expired": "bad", "requested": "warn", "proposed": "warn", "failed": "bad", "due": "warn"}
 
 
@@ -37,7 +39,7 @@ async def build(view: View) -> None:
         chosen = _TABS[0]
     with panel(t("title.registers"), classes="grow") as tools:
         try:
-            await {"bypasses": _bypasses, "calibrations": _calibrations, "changes": _changes}[chosen](view, tools)
+            await _DRAW[chosen](view, tools)
         except AnlanError as error:
             empty(t("register.silent"), error.message)
     tabs(tools, "/registers", [(name, t(f"register.{name}")) for name in _TABS], chosen)
@@ -147,12 +149,7 @@ async def _bypasses(view: View, tools: Any) -> None:
 
 
 def _switch(view: View, tab: str, only: bool, key: str) -> None:
-    few, every = html.escape(view.t(key)), html.escape(view.t("register.all"))
-    raw(
-        f'<a class="mini {"on" if only else ""}" href="/registers?tab={tab}">{few}</a>'
-        f'<a class="mini {"" if only else "on"}" href="/registers?tab={tab}&all=1">{every}</a>',
-        classes="bar",
-    ).style("margin-right:8px;gap:4px")
+    switch(f"/registers?tab={tab}", [("", view.t(key), only), ("&all=1", view.t("register.all"), not only)])
 
 
 def _bypass_row(view: View, bypass: Bypass) -> dict[str, Any]:
@@ -335,5 +332,14 @@ def _change_row(view: View, change: Change) -> dict[str, Any]:
         "act": _verbs(view, CHANGE, change, change.proposed_by, change.paths),
     }
 
+
+_DRAW: dict[str, Callable[[View, Any], Awaitable[None]]] = {
+    "barriers": barriers.draw,
+    "bypasses": _bypasses,
+    "work": work.draw,
+    "presence": presence.draw,
+    "calibrations": _calibrations,
+    "changes": _changes,
+}
 
 PAGE = page_spec("/registers", "registers", build, icon="fact_check", order=75, group="group_records")

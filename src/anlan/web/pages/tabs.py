@@ -27,3 +27,12 @@ def tabs(place: Any, path: str, names: Sequence[tuple[str, str]], chosen: str, *
         if counts:
             element._props["data-an"] = "tabcounts"
         element.move(place, 0)
+
+
+def switch(address: str, choices: Sequence[tuple[str, str, bool]]) -> None:
+    """Place links of which one is on; each is what is added to the address, its text and whether it is on."""
+    links = "".join(
+        f'<a class="mini {"on" if on else ""}" href="{html.escape(address + query)}">{html.escape(words)}</a>'
+        for query, words, on in choices
+    )
+    raw(links, classes="bar").style("margin-right:8px;gap:4px")

@@ -465,20 +465,33 @@
       if (format === "button") definition.cellRenderer = (p) => (p.value ? `<button class="mini" data-row="${esc(p.node.id)}" data-verb="${esc(p.value.verb)}" ${p.value.off ? `disabled title="${esc(p.value.off)}"` : ""}>${esc(p.value.text)}</button>` : "");
       else if (format === "buttons") definition.cellRenderer = (p) => `<span style="display:inline-flex;gap:5px;vertical-align:middle;line-height:1">${(p.value || []).map((b) => `<button class="mini" data-row="${esc(p.node.id)}" data-verb="${esc(b.verb)}" ${b.off ? `disabled title="${esc(b.off)}"` : ""}>${esc(b.text)}</button>`).join("")}</span>`;
       else if (format) { definition.cellRenderer = (p) => FORMATS[format](p.value); definition.useValueFormatterForExport = false; }
-      if (format === "pill" || format === "button" || format === "buttons" || format === "link") { definition.comparator = (a, b) => String(a?.text ?? "").localeCompare(String(b?.text ?? "")); definition.keyCreator = (p) => p.value?.text; definition.valueFormatter = (p) => p.value?.text ?? ""; definition.filterValueGetter = (p) => p.data[key]?.text; }
+      if (format === "pill" || format === "button" || format === "buttons" || format === "link") { definition.equals = (a, b) => JSON.stringify(a) === JSON.stringify(b); definition.comparator = (a, b) => String(a?.text ?? "").localeCompare(String(b?.text ?? "")); definition.keyCreator = (p) => p.value?.text; definition.valueFormatter = (p) => p.value?.text ?? ""; definition.filterValueGetter = (p) => p.data[key]?.text; }
       return definition;
     });
     const api = ag.createGrid(node, {
       theme: A.gridTheme, columnDefs: columns, rowData: setup.rows || [], localeText, defaultColDef: { sortable: true, resizable: true, suppressMovable: true, suppressHeaderMenuButton: true }, animateRows: false, tooltipShowDelay: 400, enableCellTextSelection: true,
       getRowId: setup.id ? (p) => String(p.data[setup.id]) : undefined, rowSelection: setup.select ? { mode: "multiRow", headerCheckbox: true, checkboxes: true, enableClickSelection: true } : undefined, selectionColumnDef: { width: 40 },
       overlayNoRowsTemplate: `<div class="empty"><b>${esc(setup.empty || "")}</b><span>${esc(setup.hint || "")}</span></div>`,
-      onRowClicked: (event) => { if (!event.event.target.closest("[data-verb]") && setup.click) send(setup.click, event.data[setup.id]); if (setup.guide) A.guide?.(event.data); },
+      onRowClicked: (event) => { if (!event.event.target.closest("[data-verb], .ag-cell:has([data-verb])") && setup.click) send(setup.click, event.data[setup.id]); if (setup.guide) A.guide?.(event.data); },
       onRowDoubleClicked: (event) => { if (setup.open) location.href = setup.open + encodeURIComponent(event.data[setup.id]); },
     });
     node.addEventListener("click", (event) => {
       const button = event.target.closest("[data-verb]");
       if (button && !button.disabled) send(setup.event, { verb: button.dataset.verb, id: button.dataset.row });
     });
+    // Keys: Enter goes from a cell into its buttons (or does what a click on the row does), arrows go along them.
+    node.addEventListener("keydown", (event) => {
+      const button = event.target.closest("[data-verb]"), cell = event.target.closest(".ag-cell");
+      if (!cell) return;
+      const all = [...cell.querySelectorAll("[data-verb]:not(:disabled)")], step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (button && (step || event.key === "Enter" || event.key === " ")) {
+        event.stopPropagation();
+        if (step) { event.preventDefault(); all[all.indexOf(button) + step]?.focus(); }
+      } else if (!button && event.key === "Enter") {
+        if (all.length) { event.preventDefault(); event.stopPropagation(); all[0].focus(); }
+        else if (setup.click) send(setup.click, cell.closest("[row-id]")?.getAttribute("row-id"));
+      }
+    }, true);
     node._grid = api;
     node._rows = (rows) => api.setGridOption("rowData", rows);
     node._selected = () => api.getSelectedRows();
