@@ -13,6 +13,7 @@ from anlan.warn.features.library import Library, library
 from tests.sim.judge import plant as park_plant
 
 PUMP = "e/a/p-1"
+PARK = FeatureEngine(park_plant())
 
 
 def plant(*points: Point, units: tuple[Unit, ...] = (Unit(PUMP, kind="pump"),), **more: object) -> Plant:
@@ -114,7 +115,7 @@ def test_features_of_a_pack_run_where_the_site_uses_it() -> None:
 
 
 def test_the_park_binds_what_its_equipment_can_show() -> None:
-    count = Counter(one.feature.id for one in FeatureEngine(park_plant()).bound)
+    count = Counter(one.feature.id for one in PARK.bound)
     assert len(count) >= 65
     assert count["exchanger.fouling"] == 22
     assert count[SEAL] == count["pump.efficiency-drop"] == 68
@@ -124,7 +125,7 @@ def test_the_park_binds_what_its_equipment_can_show() -> None:
 
 
 def test_a_detector_is_compared_with_its_own_kind_only() -> None:
-    found = FeatureEngine(park_plant())
+    found = PARK
     paths = {path for n, one in enumerate(found.bound) if one.feature.id == "gas.detector-drift"
              for path, _ in found.paths(n, "others") if one.path == "haian/ammonia-farm/t-401/nh3-1"}  # fmt: skip
     assert len(paths) == 23

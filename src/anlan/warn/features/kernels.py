@@ -10,40 +10,53 @@ from __future__ import annotations
 import math
 
 import numba
+import numpy as np
 
 OK, MISSING, IDLE, LEARNING, FILLING, RANGE, QUIET, SETTLING = range(8)
 """Why a feature has no value: an input is missing, it does not apply now, its baseline or window is not full yet, the
 result is outside the validity range, the signal is too quiet to judge, the machine has only just started."""
 
 _MAD = 1.2533  # σ of a normal distribution over its mean absolute deviation
+LEARNED = 60
+"""How many values of the learning period are kept."""
+
 _OFTEN = 20  # changes a signal must show before its rhythm is known
 
 jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 @jit
-def _baseline(s, at, v, dt, memory, learn, floor):  # type: ignore[no-untyped-def]  # compiled: types follow from arrays
+def _settle(s, at, ring):  # type: ignore[no-untyped-def]  # compiled
+    """Take level and deviation of the learning period from its median and median deviation: half may be a start-up."""
+    known = ring[np.isfinite(ring)]
+    level = np.median(known)
+    s[at] = level
+    s[at + 1] = 1.4826 * np.median(np.abs(known - level)) / _MAD
+
+
+@jit
+def _baseline(s, at, v, dt, memory, learn, floor, ring):  # type: ignore[no-untyped-def]  # compiled: types follow from arrays
     """Judge ``v`` against its own past in s[at:at+3] (level, mean absolute deviation, s learned); NaN while learning.
 
-    Past and deviation are running means, forgetting after ``memory``; what lies far out counts little (Huber, Robust
-    Statistics, 1981), so that a slow fault is not taken for the new normal. A young baseline is held to be uncertain.
+    What was seen while learning is sampled into ``ring`` and its median taken. From then on level and deviation are
+    running means that forget after ``memory``; what lies far out counts little (Huber, Robust Statistics, 1981): a slow
+    fault is not taken for the new normal. A young baseline is held to be uncertain.
     """
-    n = s[at + 2]
-    if n == 0.0:
-        s[at], s[at + 1] = v, 0.0
-    n += dt
+    n = s[at + 2] + dt
     s[at + 2] = n
+    if n <= learn:
+        place = min(int((n - dt) / learn * len(ring)), len(ring) - 1)
+        ring[place] = v
+        if n + dt > learn:
+            _settle(s, at, ring)
+        return math.nan
     w = dt / min(n, memory)
     r = v - s[at]
     sigma = max(_MAD * s[at + 1], floor)
-    if n <= learn:
-        s[at] += w * r
-        s[at + 1] += w * (abs(r) - s[at + 1])
-        return math.nan
     z = r / (sigma * (1.0 + 2.0 * math.sqrt(learn / n)))
-    if abs(z) > 4.0:
-        w *= 0.1
     bound = 3.0 * sigma
+    if abs(r) > bound:
+        w *= 0.1
     s[at] += w * min(max(r, -bound), bound)
     s[at + 1] += w * (min(abs(r), bound) - s[at + 1])
     return z
@@ -117,7 +130,7 @@ def drift(x, y, p, s, ring, dt, value, code):  # type: ignore[no-untyped-def]  #
             continue
         weight = 1.0 if s[i, 3] == 0.0 else _weight(dt, p[i, 0])
         s[i, 0] += weight * (x[i] - s[i, 0])
-        value[i] = _baseline(s[i], 1, s[i, 0], dt, p[i, 1], p[i, 2], p[i, 3])
+        value[i] = _baseline(s[i], 1, s[i, 0], dt, p[i, 1], p[i, 2], p[i, 3], ring[i])
         if math.isnan(value[i]):
             code[i] = LEARNING
 
@@ -387,6 +400,7 @@ def balance(x, y, p, s, ring, dt, value, code):  # type: ignore[no-untyped-def] 
         if 2 * n < width or s[i, 1] < width:
             code[i] = FILLING
             continue
-        value[i] = _baseline(s[i], 3, rate / dt * 3600.0, dt, p[i, 1], p[i, 2], p[i, 3])
+        past = ring[i, ring.shape[1] - LEARNED :]
+        value[i] = _baseline(s[i], 3, rate / dt * 3600.0, dt, p[i, 1], p[i, 2], p[i, 3], past)
         if math.isnan(value[i]):
             code[i] = LEARNING

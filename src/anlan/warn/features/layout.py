@@ -190,7 +190,7 @@ def _blocks(cadence: int, members: list[Bound]) -> list[Block]:
         width = method.fixed
         if method.window:
             longest = p[:, list(method.parameters).index(method.window)].max()
-            width = method.rings * max(int(longest / cadence), 8)
+            width += method.rings * max(int(longest / cadence), 8)
         found.append(Block(name, at, end, p, width))
         at = end
     return found

@@ -20,7 +20,7 @@ class Method:
         parameters: name to default, in the order of the kernel's columns; None must be given.
         state: columns of state. baseline: column of the learned level, whose past is shown as "expected".
         window: parameter that says how many seconds its ring holds; ``rings`` how many rings.
-        fixed: columns of the ring where no parameter says so.
+        fixed: columns of the ring beside those that the parameter says.
         two: needs ``against``.
         short: columns forgotten after a gap in the steps.
     """
@@ -40,7 +40,7 @@ _LEARNED: dict[str, float | None] = {"memory": 3 * DAY, "learn": HOUR / 2, "floo
 
 METHODS: dict[str, Method] = {
     "value": Method(kernels.value, {"smooth": 0.0}, 2, short=(1,)),
-    "drift": Method(kernels.drift, {"smooth": 60.0, **_LEARNED}, 4, baseline=1),
+    "drift": Method(kernels.drift, {"smooth": 60.0, **_LEARNED}, 4, baseline=1, fixed=kernels.LEARNED),
     "slope": Method(kernels.slope, {"window": None, "per": 60.0}, 2, window="window", short=(0, 1)),
     "time_to": Method(
         kernels.time_to, {"window": None, "longest": 1440.0, "toward": 1.0}, 2, window="window", two=True, short=(0, 1)
@@ -60,7 +60,14 @@ METHODS: dict[str, Method] = {
         kernels.runaway, {"window": None, "per": 60.0}, 4, window="window", rings=2, two=True, short=(0, 1, 2, 3)
     ),
     "balance": Method(
-        kernels.balance, {"window": None, **_LEARNED}, 6, baseline=3, window="window", two=True, short=(0, 1, 2)
+        kernels.balance,
+        {"window": None, **_LEARNED},
+        6,
+        baseline=3,
+        window="window",
+        fixed=kernels.LEARNED,
+        two=True,
+        short=(0, 1, 2),
     ),
 }
 """Every built-in by name."""
