@@ -19,10 +19,10 @@ from anlan.core.errors import DecodeError
 from anlan.science.detection.protocol import Floats
 from anlan.science.model_file import Arrays
 
-_SAMPLE = 1_000
+_SAMPLE = 800
 _INDUCING = 1_000
 _ROWS = 7_000
-_ITERATIONS = 25
+_ITERATIONS = 20
 _PULL = 5.0
 _LINE_RIDGE = 0.1
 _JITTER = 1e-6
@@ -52,10 +52,11 @@ class Process:
 
     def predict(self, rows: Floats) -> Floats:
         """Return the mean of the process at each row, shape (rows,)."""
-        reduced = self._reduce(rows)
+        reduced = self.reduce(rows)
         return np.asarray(self.offset + reduced @ self.line + _sum(reduced, self.inducing, self.weights), np.float64)
 
-    def _reduce(self, rows: Floats) -> Floats:
+    def reduce(self, rows: Floats) -> Floats:
+        """Return rows in units of the length scales, held to the range of the training data, shape of ``rows``."""
         return np.ascontiguousarray(np.clip((rows - self.mean) / self.scale, self.lowest, self.highest))
 
     def save(self) -> Arrays:

@@ -102,17 +102,18 @@ class Normaliser:
         return made
 
 
-def fit_normaliser(runs: Runs, notes: Notes) -> Normaliser:
+def fit_normaliser(runs: Runs, notes: Notes, regimes: Regimes | None = None) -> Normaliser:
     """Return the normalisation of run-to-failure data.
 
     Args:
         runs: training units.
         notes: takes the sensors left out and the regimes found.
+        regimes: of the settings, where they are known already.
 
     Raises:
         InvalidInputError: no sensor changes over the lives.
     """
-    regimes, label = _regimes(runs, notes)
+    regimes, label = _regimes(runs, notes, regimes)
     group = _alike(runs.sensors, label, len(regimes) if regimes is not None else 1)
     if int(group.max()) > 0:
         notes.add(f"{int(group.max()) + 1} operating regimes were found in {', '.join(runs.setting_names)}")
@@ -139,10 +140,10 @@ def fit_normaliser(runs: Runs, notes: Notes) -> Normaliser:
     return Normaliser(regimes, group, chosen, mean[:, chosen], inverse[:, chosen], directions)
 
 
-def _regimes(runs: Runs, notes: Notes) -> tuple[Regimes | None, Ints]:
+def _regimes(runs: Runs, notes: Notes, known: Regimes | None) -> tuple[Regimes | None, Ints]:
     if not runs.settings.shape[1]:
         return None, np.zeros(len(runs), dtype=np.int64)
-    regimes = fit_regimes(runs.settings)
+    regimes = known if known is not None else fit_regimes(runs.settings)
     label = regimes.assign(runs.settings)
     missing = int((label < 0).sum())
     if missing:

@@ -19,12 +19,13 @@ import scipy.optimize
 
 from anlan.core.errors import DecodeError, InvalidInputError
 from anlan.science.detection.protocol import Floats, Notes
+from anlan.science.detection.regimes import Regimes
 from anlan.science.model_file import Arrays, ModelFile, ModelInfo, training_hash
 from anlan.science.prognosis import features, gaussian, similarity
 from anlan.science.prognosis.conformal import Intervals, calibrate
 from anlan.science.prognosis.features import Ints, Windows
 from anlan.science.prognosis.health import HealthIndex, fit_health
-from anlan.science.prognosis.normalise import Normaliser, fit_normaliser, moving_mean
+from anlan.science.prognosis.normalise import Normaliser, fit_normaliser
 from anlan.science.prognosis.replaced import cut_replaced
 from anlan.science.prognosis.runs import Runs
 from anlan.science.prognosis.trees import Trees, train
@@ -41,10 +42,9 @@ MEMBERS = ("trees", "process", "similarity")
 _USUAL_LIVES = (80.0, 600.0)
 _USUAL_LIFE = 200.0
 _CAP_SHARE = 0.6
-_TREE_ROUNDS = 400
+_TREE_ROUNDS = 300
 _TREE_SEEDS = 2
-_MOST_ROWS = 24_000
-_SMOOTH = 10
+_MOST_ROWS = 12_000
 
 _PROCESS_KINDS = [
     features.mean_of(2), features.mean_of(3), features.slope_of(2), features.slope_of(3),
@@ -76,32 +76,27 @@ class Members:
         said = (
             self.trees.predict(view.wide[chosen]),
             self.process.predict(view.narrow[chosen]),
-            self.library.predict(view.places[chosen]),
+            self.library.predict(self.process.reduce(view.narrow[chosen])),
         )
         return np.clip(np.column_stack(said), 0.0, cap)
 
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """What the members look at: many features, few features, and the course of the signals; health beside them."""
+    """What the members look at: many features of the sensors, few of the signals."""
 
     wide: Floats
     narrow: Floats
-    places: Floats
-    health: Floats
-    gaps: int
 
     @classmethod
     def of(cls, runs: Runs, normaliser: Normaliser, health: HealthIndex, windows: Windows) -> _View:
-        values, gaps = normaliser.normalised(runs)
+        values, _ = normaliser.normalised(runs)
         signals = values @ normaliser.directions
         index = health.of(signals, runs.starts)
         by_sensor = windows.features(np.column_stack([values, health.raw(signals, runs.starts)]), runs.starts)
         by_signal = windows.features(signals, runs.starts)
         narrow = by_signal[:, features.columns(_PROCESS_KINDS, signals.shape[1])]
-        smooth = moving_mean(signals, runs.starts, max(2, round(_SMOOTH * windows.stretch)))
-        places = similarity.describe(smooth, runs.starts, windows.stretch)
-        return cls(np.column_stack([by_sensor, index]), narrow, places, index, gaps)
+        return cls(np.column_stack([by_sensor, index]), narrow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +193,7 @@ class RulModel:
         chosen = np.arange(len(kept)) if every_cycle else kept.starts[1:] - 1
         blended = self.members.predict(kept, self.cap, chosen) @ self.blend
         low, high = self.intervals.apply(blended, self.cap)
-        view_health = self.health(kept)[chosen]
-        return Prediction(blended, low, high, view_health), row[chosen]
+        return Prediction(blended, low, high, self.health(kept)[chosen]), row[chosen]
 
     def health(self, runs: Runs) -> Floats:
         """Return the health index of every row, shape (rows,)."""
@@ -243,14 +237,15 @@ def fit(
     _check_enough(runs)
     windows, cap = _scales(runs, cap, notes)
     progress("normalisation · 归一化")
-    runs, _ = cut_replaced(runs, fit_normaliser(runs, notes), windows, notes)
+    whole = fit_normaliser(runs, notes)
+    runs, _ = cut_replaced(runs, whole, windows, notes)
     truth = np.minimum(runs.remaining, cap)
-    members = _cross_validate(runs, windows, cap, seed, progress)
+    members = _cross_validate(runs, whole.regimes, windows, cap, seed, progress)
     blend = _blend(members, truth)
     checked = _calibrated(members @ blend, members, truth, runs.unit_of_row, _folds(runs, seed), share, cap)
     intervals = calibrate(checked.predicted, truth, runs.unit_of_row, share)
     progress("final fit · 最终拟合")
-    fitted = _fit_members(runs, windows, cap, seed, Notes())
+    fitted = _fit_members(runs, whole.regimes, windows, cap, seed)
     info = _info(runs, cap, share, seed, windows, notes, checked, blend)
     return RulModel(info, fitted, blend, intervals, cap), checked
 
@@ -282,8 +277,8 @@ def _scales(runs: Runs, cap: float | None, notes: Notes) -> tuple[Windows, float
     return windows, float(cap)
 
 
-def _fit_members(runs: Runs, windows: Windows, cap: float, seed: int, notes: Notes) -> Members:
-    normaliser = fit_normaliser(runs, notes)
+def _fit_members(runs: Runs, regimes: Regimes | None, windows: Windows, cap: float, seed: int) -> Members:
+    normaliser = fit_normaliser(runs, Notes(), regimes)
     truth = np.minimum(runs.remaining, cap)
     signals = normaliser.normalised(runs)[0] @ normaliser.directions
     health = fit_health(signals, runs.starts, runs.remaining, cap, windows.stretch)
@@ -295,7 +290,7 @@ def _fit_members(runs: Runs, windows: Windows, cap: float, seed: int, notes: Not
     seeds = tuple(seed * _TREE_SEEDS + k for k in range(_TREE_SEEDS))
     trees, _ = train(view.wide[rows], truth[rows], weight[rows], _TREE_ROUNDS, seeds)
     process = gaussian.fit_process(view.narrow, truth, weight, seed)
-    library = similarity.build(view.places, truth, runs.starts)
+    library = similarity.build(process.reduce(view.narrow), truth, runs.starts)
     return Members(normaliser, health, windows, trees, process, library)
 
 
@@ -311,13 +306,15 @@ def _folds(runs: Runs, seed: int) -> Ints:
     return folds
 
 
-def _cross_validate(runs: Runs, windows: Windows, cap: float, seed: int, progress: Progress) -> Floats:
+def _cross_validate(
+    runs: Runs, regimes: Regimes | None, windows: Windows, cap: float, seed: int, progress: Progress
+) -> Floats:
     folds = _folds(runs, seed)
     out = np.zeros((len(runs), len(MEMBERS)))
     for number in range(int(folds.max()) + 1):
         progress(f"cross-validation {number + 1}/{int(folds.max()) + 1} · 交叉验证")
         others, own = np.flatnonzero(folds != number), np.flatnonzero(folds == number)
-        members = _fit_members(runs.take(others), windows, cap, seed, Notes())
+        members = _fit_members(runs.take(others), regimes, windows, cap, seed)
         out[folds[runs.unit_of_row] == number] = members.predict(runs.take(own), cap)
     return out
 

@@ -1,8 +1,8 @@
 """Remaining life by similar trajectories: where on the recorded lives did signals run like this one's?
 
-A position is described by the recent course of the denoised signals: their means now and at some lags back. For each
-recorded unit the closest position counts, weighted by its distance in units of the signals' noise
-(after Wang, Yu, Siegel & Lee 2008).
+A position is described by the recent course of the denoised signals (level, slope and growth over several spans, change
+since new), each in the length scale that the Gaussian process has learnt for it. For each recorded unit the closest
+position counts, weighted by its distance (after Wang, Yu, Siegel & Lee 2008).
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from anlan.science.detection.protocol import Floats
 from anlan.science.model_file import Arrays
 from anlan.science.prognosis.features import Ints
 
-LAGS = (0, 8, 16, 32)
-_LIBRARY_ROWS = 12_000
+_LIBRARY_ROWS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +64,6 @@ class Library:
         if not sound or starts[0] != 0 or starts[-1] != len(library.remaining) or (np.diff(starts) <= 0).any():
             raise DecodeError("the library of lives does not fit together", fix="use the original model file")
         return library
-
-
-def describe(smooth: Floats, starts: Ints, stretch: float) -> Floats:
-    """Return the description of each row: denoised signals now and at ``LAGS`` before, held at the first row.
-
-    Args:
-        smooth: denoised signals in units of their noise, shape (rows, signals).
-        starts: first row of each unit and the number of rows, shape (units + 1,).
-        stretch: multiplies the lags.
-    """
-    first = np.repeat(starts[:-1], np.diff(starts))
-    row = np.arange(len(smooth))
-    lags = [round(lag * stretch) for lag in LAGS]
-    return np.hstack([smooth[np.maximum(row - lag, first)] for lag in lags])
 
 
 def build(places: Floats, remaining: Floats, starts: Ints) -> Library:
