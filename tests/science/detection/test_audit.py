@@ -41,7 +41,7 @@ def test_a_broken_relation_is_found_though_no_reading_is_far_off() -> None:
     values = normal(1000, 2)
     values[:, 3] = values[:, 0] + values[:, 1] + 0.1 * np.random.default_rng(8).normal(size=1000)
     values[400:500, 3] = np.random.default_rng(9).permutation(values[400:500, 3])
-    assert any("rows 401 to 500" in note for note in audit(values))
+    assert any("rows 401 to 500" in note and "do not move together" in note for note in audit(values))
 
 
 def test_few_rows_gaps_and_constants_are_no_trouble() -> None:

@@ -16,6 +16,7 @@ _MOST_SHRINKAGE = 0.1
 _FACTOR = 4.0
 _CLIP = 30.0
 _REFITS = 3
+_FAR = 1.0
 _WIDER = 1.0
 _UNIT_SHARE = 0.5
 
@@ -53,9 +54,12 @@ def audit_training(table: Table, run: NDArray[np.int64], row: NDArray[np.int64])
         start, end = blocks[first][0], blocks[last][1]
         off = scaled[start:end].mean(axis=0) - mean
         worst = int(np.abs(off).argmax())
+        how = f"{names[worst]} is {off[worst]:+.1f} standard deviations off"
+        if abs(off[worst]) < _FAR:
+            how = "no level is far off, but the readings do not move together as elsewhere"
         notes.append(
-            f"training rows {row[start]} to {row[end - 1]} are unlike the rest ({names[worst]} is {off[worst]:+.1f} "
-            "standard deviations off): if that is a fault, leave them out and fit again, or it will count as normal"
+            f"training rows {row[start]} to {row[end - 1]} are unlike the rest ({how}): if that is a fault, leave them out "
+            "and fit again, or it will count as normal"
         )
     return notes
 
