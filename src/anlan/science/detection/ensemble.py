@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from anlan.core.errors import DecodeError, InvalidInputError
 from anlan.core.time import DAY
@@ -20,6 +22,7 @@ from anlan.science.detection.fusion import Fusion
 from anlan.science.detection.members import DEFAULT_MEMBERS, NEED_STEADY_LEVELS, load_member, make_member
 from anlan.science.detection.prepare import Bools, Preparation, Prepared, fit_preparation
 from anlan.science.detection.protocol import Detector, Floats, Notes, Scores, State, Table, Times
+from anlan.science.detection.screen import leave_out_faults
 from anlan.science.model_file import Arrays, ModelFile, ModelInfo, decode_model, encode_model, training_hash
 
 KIND = "detection.ensemble"
@@ -123,7 +126,9 @@ class Ensemble:
         scores = np.full((len(prepared.values), len(self.members)), np.nan)
         blame = np.zeros((*scores.shape, prepared.values.shape[1]))
         for index, (name, member) in enumerate(zip(self.settings.members, self.members, strict=True)):
-            member_state, said = run_segments(member, _part(state, name), prepared.values, prepared.fresh)
+            member_state, said = run_segments(
+                member, _part(state, name), prepared.values, prepared.fresh, prepared.observed[prepared.usable]
+            )
             new |= {f"{name}.{key}": array for key, array in member_state.items()}
             scores[:, index], blame[:, index] = said.score, said.contribution
         fusion_state, fused, shares = self.fusion.update(_part(state, "fusion"), scores, blame, prepared.fresh)
@@ -227,14 +232,22 @@ def _part(arrays: Arrays, prefix: str) -> Arrays:
     return {key[len(start) :]: array for key, array in arrays.items() if key.startswith(start)}
 
 
-def run_segments(member: Detector, state: State, values: Floats, fresh: Bools) -> tuple[State, Scores]:
-    """Return a member's state and scores over rows, its memory cleared at each row that is ``fresh``."""
+def run_segments(
+    member: Detector, state: State, values: Floats, fresh: Bools, observed: Bools | None = None
+) -> tuple[State, Scores]:
+    """Return a member's state and scores over rows, its memory cleared at each row that is ``fresh``.
+
+    Members that judge each variable by itself are told which readings were ``observed``, not filled in.
+    """
+    update: Any = member.update
+    told = observed is not None and getattr(member, "wants_observed", False)
     edges = [0, *(int(at) for at in np.flatnonzero(fresh) if at > 0), len(values)]
     parts = []
     for start, end in itertools.pairwise(edges):
         if end > start and fresh[start]:
             state = member.start()
-        state, said = member.update(state, values[start:end])
+        rest = (observed[start:end],) if told and observed is not None else ()
+        state, said = update(state, values[start:end], *rest)
         parts.append(said)
     return state, Scores(
         np.concatenate([part.score for part in parts]), np.concatenate([part.contribution for part in parts])
@@ -260,13 +273,17 @@ def fit(train: Table, settings: Settings | None = None, *, runs: NDArray[np.int6
             fix="more than 0, less than 0.5",
         )
     notes = Notes()
+    whole = train
+    train, runs = leave_out_faults(train, runs, notes)
     starts = run_starts(len(train), runs)
     preparation = fit_preparation(train, starts, notes)
     values, fresh = _prepare_training(preparation, train, starts)
     settings = replace(settings, members=_suited(settings.members, preparation, notes))
     unfitted = [make_member(name) for name in settings.members]
-    members = tuple(member.fit(separate_runs(values, fresh), notes) for member in unfitted)
-    held_out = cross_fit(members, values, fresh, settings.folds)
+    # One thread: on matrices of this size more of them wait for one another longer than they work.
+    with threadpool_limits(1):
+        members = tuple(member.fit(separate_runs(values, fresh), notes) for member in unfitted)
+        held_out = cross_fit(members, values, fresh, settings.folds)
     fusion = Fusion.fit(held_out, fresh)
     blame = np.zeros((*held_out.shape, values.shape[1]))
     _, fused, _ = fusion.update(fusion.start(values.shape[1]), held_out, blame, fresh)
@@ -274,8 +291,8 @@ def fit(train: Table, settings: Settings | None = None, *, runs: NDArray[np.int6
     share = _share(settings, preparation, fused, p_values)
     info = ModelInfo(
         kind=KIND,
-        training_hash=training_hash(train.names, train.values),
-        training_rows=len(train),
+        training_hash=training_hash(whole.names, whole.values),
+        training_rows=len(whole),
         training_start=int(train.time[0]),
         training_end=int(train.time[-1]),
         inputs=train.names,

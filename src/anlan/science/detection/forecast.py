@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anlan.science.detection.covariance import BLOCKS, Gaussian, blocks_of, fit_gaussian, take
-from anlan.science.detection.kernels import ewma
+from anlan.science.detection.kernels import cusum, ewma
 from anlan.science.detection.linear import (
     complete_rows,
     lead_with_nan,
@@ -24,6 +24,8 @@ from anlan.science.detection.linear import (
 )
 from anlan.science.detection.protocol import Floats, Notes, Scores, State
 from anlan.science.model_file import Arrays
+
+Bools = NDArray[np.bool_]
 
 RIDGES = np.array([0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0])
 """Candidates for the ridge penalty, as shares of the number of rows."""
@@ -91,6 +93,11 @@ class Autoregression:
         return cls(take(arrays, "ar.weights"), take(arrays, "ar.mean"), take(arrays, "ar.scale"), penalty)
 
 
+def only_observed(residual: Floats, observed: Bools | None, lacking: int) -> Floats:
+    """Return the residuals with NaN where the reading itself was missing and a stand-in was used."""
+    return residual if observed is None else np.where(observed[lacking:], residual, np.nan)
+
+
 def _ridge(past: Floats, target: Floats, penalties: Floats) -> Floats:
     """Return ridge weights for each penalty, shape (penalties, inputs, outputs)."""
     values, vectors = np.linalg.eigh(past.T @ past)
@@ -150,6 +157,7 @@ class ResidualChart:
     """
 
     kind: ClassVar[str] = "residual_chart"
+    wants_observed: ClassVar[bool] = True
     order: int = 2
     weights: tuple[float, ...] = (0.3, 0.1, 0.03)
     model: Autoregression | None = None
@@ -170,16 +178,16 @@ class ResidualChart:
         size = len(self.model.mean)
         return {"memory": np.zeros((0, size)), "level": np.zeros((size, len(self.weights)))}
 
-    def update(self, state: State, values: Floats) -> tuple[State, Scores]:
-        """Return the new state and the largest chart."""
+    def update(self, state: State, values: Floats, observed: Bools | None = None) -> tuple[State, Scores]:
+        """Return the new state and the largest chart; a variable that was filled in leaves its charts as they are."""
         assert self.model is not None
         assert self.spread is not None
         memory, joined, lacking = with_memory({"memory": state["memory"]}, values, self.order)
-        residual = self.model.residuals(joined)
+        residual = only_observed(self.model.residuals(joined), observed, lacking)
         smooth, level = ewma(residual, np.array(self.weights), state["level"])
         squares = ((smooth / self.spread) ** 2).max(axis=2)
         score = squares.max(axis=1, initial=0.0)
-        score[~np.isfinite(residual).all(axis=1)] = np.nan
+        score[~np.isfinite(residual).any(axis=1)] = np.nan
         total = squares.sum(axis=1)
         said = Scores(score, squares * (score / np.where(total > 0, total, 1.0))[:, None])
         return memory | {"level": level}, lead_with_nan(said, lacking)
@@ -199,6 +207,66 @@ class ResidualChart:
 
 
 @dataclass(frozen=True, slots=True)
+class ResidualCusum:
+    """Two-sided CUSUMs of each variable's residual at several allowances; the largest counts.
+
+    The score is the largest squared ratio of a sum to its largest value in training, over variables and allowances;
+    contributions are each variable's largest squared ratio, scaled to sum to it.
+    """
+
+    kind: ClassVar[str] = "cusum"
+    wants_observed: ClassVar[bool] = True
+    order: int = 2
+    allowances: tuple[float, ...] = (0.125, 0.25, 0.5)
+    model: Autoregression | None = None
+    reach: Floats | None = None
+
+    def fit(self, train: Floats, notes: Notes) -> Self:
+        """Return it fitted; see ``Detector``."""
+        need_rows(train, 30 + self.order, "CUSUMs of residuals")
+        model, residual = Autoregression.fit(train, self.order, self.model)
+        sums, _ = self._sums(residual, np.zeros((2 * train.shape[1], len(self.allowances))))
+        return replace(self, model=model, reach=np.maximum(sums.max(axis=0), 1.0))
+
+    def _sums(self, residual: Floats, before: Floats) -> tuple[Floats, Floats]:
+        return cusum(np.hstack((residual, -residual)), np.array(self.allowances), before)
+
+    def start(self) -> State:
+        """Return the state before the first row."""
+        assert self.model is not None
+        size = len(self.model.mean)
+        return {"memory": np.zeros((0, size)), "sums": np.zeros((2 * size, len(self.allowances)))}
+
+    def update(self, state: State, values: Floats, observed: Bools | None = None) -> tuple[State, Scores]:
+        """Return the new state and the largest sum; a variable that was filled in leaves its sums as they are."""
+        assert self.model is not None
+        assert self.reach is not None
+        memory, joined, lacking = with_memory({"memory": state["memory"]}, values, self.order)
+        residual = only_observed(self.model.residuals(joined), observed, lacking)
+        sums, after = self._sums(residual, state["sums"])
+        ratios = ((sums / self.reach) ** 2).max(axis=2)
+        squares = np.maximum(ratios[:, : values.shape[1]], ratios[:, values.shape[1] :])
+        score = squares.max(axis=1, initial=0.0)
+        score[~np.isfinite(residual).any(axis=1)] = np.nan
+        total = squares.sum(axis=1)
+        said = Scores(score, squares * (score / np.where(total > 0, total, 1.0))[:, None])
+        return memory | {"sums": after}, lead_with_nan(said, lacking)
+
+    def save(self) -> Arrays:
+        """Return the fitted numbers."""
+        assert self.model is not None
+        assert self.reach is not None
+        return self.model.save() | {"reach": self.reach, "allowances": np.array(self.allowances)}
+
+    @classmethod
+    def load(cls, arrays: Arrays) -> Self:
+        """Return what ``save`` wrote."""
+        model = Autoregression.load(arrays)
+        allowances = tuple(float(one) for one in take(arrays, "allowances"))
+        return cls(model.order, allowances, model, take(arrays, "reach"))
+
+
+@dataclass(frozen=True, slots=True)
 class VarianceRatio:
     """EWMAs of the squared residuals against their usual value: a variable that trembles, hunts or falls still.
 
@@ -206,6 +274,7 @@ class VarianceRatio:
     """
 
     kind: ClassVar[str] = "variance"
+    wants_observed: ClassVar[bool] = True
     order: int = 2
     weight: float = 0.05
     model: Autoregression | None = None
@@ -231,17 +300,17 @@ class VarianceRatio:
         size = len(self.model.mean)
         return {"memory": np.zeros((0, size)), "level": np.ones((size, 1))}
 
-    def update(self, state: State, values: Floats) -> tuple[State, Scores]:
-        """Return the new state and the sum of squared log ratios."""
+    def update(self, state: State, values: Floats, observed: Bools | None = None) -> tuple[State, Scores]:
+        """Return the new state and the sum of squared log ratios; filled-in variables leave theirs as they are."""
         assert self.model is not None
         assert self.mean is not None
         assert self.spread is not None
         memory, joined, lacking = with_memory({"memory": state["memory"]}, values, self.order)
-        residual = self.model.residuals(joined)
+        residual = only_observed(self.model.residuals(joined), observed, lacking)
         logs, level = self._logs(residual, state["level"])
         terms = ((logs - self.mean) / self.spread) ** 2
         score = terms.sum(axis=1)
-        score[~np.isfinite(residual).all(axis=1)] = np.nan
+        score[~np.isfinite(residual).any(axis=1)] = np.nan
         return memory | {"level": level}, lead_with_nan(Scores(score, terms), lacking)
 
     def save(self) -> Arrays:

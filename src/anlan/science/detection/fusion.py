@@ -1,7 +1,7 @@
 """Charts over the members' scores: each at several memories, the most unusual one counts.
 
 How unusual a chart is, is read from Student's distribution with as many degrees of freedom as the held-out rows hold
-independent stretches of its memory, and told as a normal quantile (Wallace, Annals of Mathematical Statistics 30, 1959):
+independent stretches of its memory, and told as a normal quantile (Wallace, Ann. Math. Statistics 30, 1959):
 so a long memory counts for little after a short training, and fully after a long one.
 """
 
@@ -113,7 +113,7 @@ class Fusion:
 def independent_rows(series: Floats) -> Floats:
     """Return how many independent rows each series is worth: rows over the integrated autocorrelation time, at least 3.
 
-    The sum of autocorrelations ends at the first one below 0.05 (initial positive sequence: Geyer, Statistical Science 7,
+    The sum of autocorrelations ends at the first one below 0.05 (initial positive sequence: Geyer, Stat. Science 7,
     1992).
 
     Args:
@@ -147,6 +147,14 @@ def _charts(standard, fresh, weights, level, out):  # type: ignore[no-untyped-de
 
 
 @numba.njit(cache=True)
+def _student_to_normal(height, freedom):  # type: ignore[no-untyped-def]  # compiled: types follow from the arguments
+    if height <= 0.0:
+        return height
+    correction = (8.0 * freedom + 1.0) / (8.0 * freedom + 3.0)
+    return np.sqrt(freedom * np.log1p(height * height / freedom)) * correction
+
+
+@numba.njit(cache=True)
 def _fuse(  # type: ignore[no-untyped-def]  # compiled: types follow from the arrays
     standard, contribution, fresh, weights, chart_mean, chart_spread, freedom, level, blame, fused, share
 ):
@@ -163,9 +171,7 @@ def _fuse(  # type: ignore[no-untyped-def]  # compiled: types follow from the ar
             for k in range(scales):
                 level[m, k] += weights[k] * (value - level[m, k])
                 height = (level[m, k] - chart_mean[m, k]) / chart_spread[m, k]
-                if height > 0.0:
-                    nu = freedom[m, k]
-                    height = np.sqrt(nu * np.log1p(height * height / nu)) * (8.0 * nu + 1.0) / (8.0 * nu + 3.0)
+                height = _student_to_normal(height, freedom[m, k])
                 if height > best:
                     best, who, scale = height, m, k
                 for j in range(variables):
@@ -173,9 +179,7 @@ def _fuse(  # type: ignore[no-untyped-def]  # compiled: types follow from the ar
         if who < 0:
             continue
         fused[row] = best
-        total = 0.0
-        for j in range(variables):
-            total += max(blame[who, j, scale], 0.0)
+        parts = np.maximum(blame[who, :, scale], 0.0)
+        total = parts.sum()
         if total > 0.0:
-            for j in range(variables):
-                share[row, j] = max(blame[who, j, scale], 0.0) / total
+            share[row] = parts / total

@@ -71,7 +71,7 @@ def quadratic_scores(centered: Floats, whitening: Floats, diagonal: Floats, vari
     white = centered @ whitening.T
     score = np.einsum("ij,ij->i", white, white)
     pull = white @ whitening
-    raw = (pull * pull / diagonal).reshape(len(centered), -1, variables).sum(axis=1)
+    raw = (pull * pull / diagonal).reshape(len(centered), len(diagonal) // variables, variables).sum(axis=1)
     total = raw.sum(axis=1)
     return Scores(score, raw * (score / np.where(total > 0, total, 1.0))[:, None])
 

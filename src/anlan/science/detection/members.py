@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from anlan.core.errors import InvalidInputError
-from anlan.science.detection.forecast import CvaResidual, ForecastResidual, ResidualChart, VarianceRatio
+from anlan.science.detection.forecast import CvaResidual, ForecastResidual, ResidualChart, ResidualCusum, VarianceRatio
 from anlan.science.detection.linear import LaggedT2, Pca, SmoothedT2
 from anlan.science.detection.protocol import Detector
 
@@ -24,6 +24,7 @@ _LINEAR: dict[str, Callable[[], Detector]] = {
     "forecast": ForecastResidual,
     "residual_chart": ResidualChart,
     "variance": VarianceRatio,
+    "cusum": ResidualCusum,
     "cva": CvaResidual,
 }
 _ELSEWHERE = {

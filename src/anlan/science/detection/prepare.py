@@ -281,9 +281,9 @@ def follow_levels(standard: Floats) -> tuple[Floats, Floats]:
     """Return how fast the level of each variable is followed: share of the distance a row, and the most a row.
 
     Levels stand unless the KPSS test (Kwiatkowski et al., J. Econometrics 54, 1992, bandwidth l12) rejects a steady
-    level of some variable, 5 % for all variables together. Then the plant was not at rest and all levels are followed. The
-    most that a level may move is twice as fast as it moved between fifths of the training data, so that what is faster
-    remains evidence for a long time.
+    level of some variable, 5 % for all variables together. Then the plant was not at rest and all levels are followed.
+    The most that a level may move is twice as fast as it moved between fifths of the training data, so that what is
+    faster remains evidence for a long time.
 
     Args:
         standard: scaled training rows, shape (rows, variables), NaN is missing.
@@ -326,13 +326,13 @@ def level_test(standard: Floats) -> Floats:
 def robust_scale(values: Floats) -> tuple[Floats, Floats]:
     """Return median and spread of each variable; NaN is left out.
 
-    The spread is 1.4826 times the median absolute deviation, or, where more than half of the values are the same, the
-    standard deviation.
+    The spread is 1.4826 times the median absolute deviation. Where that says nothing, as with a variable that rests
+    most of the time (it is below a tenth of what the range of the middle 80 % suggests), it is the standard deviation.
     """
     center = np.nanmedian(values, axis=0)
     spread = 1.4826 * np.nanmedian(np.abs(values - center), axis=0)
-    deviation = np.nanstd(values, axis=0)
-    return center, np.where(spread > 0.1 * deviation, spread, deviation)
+    low, high = np.nanquantile(values, (0.1, 0.9), axis=0)
+    return center, np.where((spread > 0) & (spread > 0.1 * (high - low) / 2.563), spread, np.nanstd(values, axis=0))
 
 
 def _varying(table: Table, notes: Notes) -> NDArray[np.int64]:
