@@ -12,6 +12,7 @@ from anlan.core.actor import SYSTEM
 from anlan.core.errors import AnlanError
 from anlan.core.events import AlarmTransition, Event, WarningState
 from anlan.core.health import Health
+from anlan.core.time import SECOND, steady_us
 from anlan.monitor.model import AlarmList, ListAlarms
 from anlan.plant.model import Plant
 from anlan.plant.registers.client import RegistersClient
@@ -33,6 +34,8 @@ from anlan.warn.risk.model import (
 from anlan.warn.warnings.record import Kept
 
 WEATHER = ("wind-speed", "wind-direction", "humidity")
+PATIENCE = 20 * SECOND
+"""How long somebody may be silent before health says so."""
 _STANDING = ("unacknowledged", "acknowledged")
 
 
@@ -54,6 +57,7 @@ class Facts:
         self._bypasses: tuple[StandingBypass, ...] = ()
         self._presence: tuple[HeadCount, ...] = ()
         self._work: tuple[WorkInProgress, ...] = ()
+        self._silent: dict[str, int] = {}
         self._feature_since: dict[tuple[str, str], int] = {}
 
     def alarm(self, event: Event, transition: AlarmTransition, kind: str, path: str) -> None:
@@ -76,10 +80,14 @@ class Facts:
         try:
             await question()
         except (AnlanError, OSError, TimeoutError) as error:
+            since = self._silent.setdefault(who, steady_us())
+            if steady_us() - since < PATIENCE:
+                return  # parts start one after the other
             self._health.problems[f"facts.{who}"] = (
                 f"风险计算缺少 {who} 的最新数据 / the risk index goes on without new facts of {who}: {error}"
             )
         else:
+            self._silent.pop(who, None)
             self._health.problems.pop(f"facts.{who}", None)
 
     async def _ask_alarms(self) -> None:

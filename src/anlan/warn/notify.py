@@ -68,8 +68,9 @@ def send(url: str, message: Message, *, repeat: bool = False) -> None:
     """
     import apprise
 
-    # Its own log lines hold parts of the URL.
-    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+    # Their own log lines hold parts of the URL.
+    for name in ("apprise", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     target = apprise.Apprise()
     if not target.add(url):
         raise Undeliverable("密钥文件里不是可用的地址 / the secret holds no address a message can go to")

@@ -342,7 +342,7 @@ class Life(RuleBasedStateMachine):
     def says(self, name: str, path: str, grade: object, share: str) -> None:
         parts = (Contribution(share, 1.0),)
         told = finding(self.at, grade, path, name, contributions=parts)  # type: ignore[arg-type]  # sampled grades
-        before = {k: v for k, v in self.it.standing().items()}
+        before = self.it.standing()
         self.see(self.it.findings([told], mint(self.next())))
         key = f"{name}/1@{path}"
         after = self.it.standing()
