@@ -163,7 +163,7 @@ def _is_meant(site: _Site, spec: FeatureSpec, unit: str) -> bool:
 
 
 def _is_near(site: _Site, spec: FeatureSpec, place: str) -> bool:
-    """Return whether somebody would expect the feature here: the unit is of its kind, or half its inputs are there."""
+    """Return whether somebody would expect the feature here: the unit is of its kind, or most inputs are there."""
     if spec.scope != "unit":
         return False
     unit = site.units.get(place)
@@ -171,7 +171,7 @@ def _is_near(site: _Site, spec: FeatureSpec, place: str) -> bool:
         return True
     wanted = [item for item in spec.inputs.values() if not item.optional and item.where == "unit" and item.kind]
     there = [item for item in wanted if _matching(site, item, site.by_unit[place])]
-    return len(wanted) > 1 and 2 * len(there) >= len(wanted)
+    return 2 * len(there) > len(wanted) > 1
 
 
 def _attempt(site: _Site, spec: FeatureSpec, place: str, given: FeatureBinding | None) -> Iterator[Bound]:

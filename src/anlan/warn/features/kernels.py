@@ -26,12 +26,24 @@ jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 @jit
-def _settle(s, at, ring):  # type: ignore[no-untyped-def]  # compiled
-    """Take level and deviation of the learning period from its median and median deviation: half may be a start-up."""
-    known = ring[np.isfinite(ring)]
+def _middle(values):  # type: ignore[no-untyped-def]  # compiled
+    """Return median and median deviation of those values that are numbers."""
+    known = values[np.isfinite(values)]
+    if len(known) == 0:
+        return math.nan, math.nan
     level = np.median(known)
-    s[at] = level
-    s[at + 1] = 1.4826 * np.median(np.abs(known - level)) / _MAD
+    return level, np.median(np.abs(known - level))
+
+
+@jit
+def _settle(s, at, ring):  # type: ignore[no-untyped-def]  # compiled
+    """Take level and deviation from the learning period, from its later half alone if the earlier was a start-up."""
+    half = len(ring) // 2
+    before, _ = _middle(ring[:half])
+    level, deviation = _middle(ring[half:])
+    if not abs(before - level) > 6.0 * deviation:
+        level, deviation = _middle(ring)
+    s[at], s[at + 1] = level, 1.4826 * deviation / _MAD
 
 
 @jit
