@@ -58,8 +58,8 @@ def audit_training(table: Table, run: NDArray[np.int64], row: NDArray[np.int64])
         if abs(off[worst]) < _FAR:
             how = "no level is far off, but the readings do not move together as elsewhere"
         notes.append(
-            f"training rows {row[start]} to {row[end - 1]} are unlike the rest ({how}): if that is a fault, leave them out "
-            "and fit again, or it will count as normal"
+            f"training rows {row[start]} to {row[end - 1]} are unlike the rest ({how}): if that is a fault, fit again "
+            "without them, or part of it may count as normal"
         )
     return notes
 
