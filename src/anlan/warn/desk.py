@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -240,12 +240,21 @@ class Desk:
     async def _rows(self, versions: list[Version], actor: Actor, start: int, end: int) -> tuple[ModelRow, ...]:
         claims = await asyncio.to_thread(self.ledger.claims, start, end)
         missed = await asyncio.to_thread(self.ledger.missed, ListMissed("", start, end))
-        rows = [self._row(version, claims, missed, start, end) for version in versions]
+        features = self.service.engine.feature_rows()
+        rows = [self._row(version, claims, missed, start, end, features) for version in versions]
         return tuple(
             msgspec.structs.replace(row, bound=tuple(path for path in row.bound if actor.sees(path))) for row in rows
         )
 
-    def _row(self, version: Version, claims: list[ClaimRow], missed: list[Missed], start: int, end: int) -> ModelRow:
+    def _row(
+        self,
+        version: Version,
+        claims: list[ClaimRow],
+        missed: list[Missed],
+        start: int,
+        end: int,
+        features: Sequence[FeatureRow],
+    ) -> ModelRow:
         engine, model = self.service.engine, version.model
         key = f"{model.id}@{model.version}"
         problem = version.problem or (engine.problems.get(key) if version.runs else None) or ("", "")
@@ -265,7 +274,7 @@ class Desk:
             notes=info.notes if info else (),
             problem_zh=problem[0],
             problem=problem[1],
-            bound=where(model, engine)[0] if version.runs else (),
+            bound=where(model, engine, features)[0] if version.runs else (),
         )
 
     async def add_model(self, request: AddModel, actor: Actor) -> ModelRow:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from anlan.core.severity import WarningGrade
 from anlan.plant.model import Plant
 from anlan.warn.features.library import Library
-from anlan.warn.model import ModelKind, WarningModel
+from anlan.warn.model import FeatureRow, ModelKind, WarningModel
 from anlan.warn.models.registry import Version, sound
 from anlan.warn.stream.engine import WarnEngine
+from anlan.warn.stream.feature_models import chosen
 from anlan.warn.warnings.grouping import unit_of
 from anlan.warn.warnings.record import Running
 
@@ -43,14 +44,23 @@ class Fleet:
     def running(self, engine: WarnEngine) -> dict[tuple[str, int], Running]:
         """Return what the book needs to know of each."""
         found = {}
+        rows = engine.feature_rows()
         for version in self.versions:
-            bound, inputs = where(version.model, engine)
+            bound, inputs = where(version.model, engine, rows)
             found[version.key] = Running(version.model, version.mode, bound, inputs)
         return found
 
 
-def where(model: WarningModel, engine: WarnEngine) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Return the places a model judges and the points it looks at."""
+def where(
+    model: WarningModel, engine: WarnEngine, rows: Sequence[FeatureRow] | None = None
+) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return the places a model judges and the points it looks at.
+
+    Args:
+        model: a model of the engine's.
+        engine: bound to the plant.
+        rows: the engine's features, when they are at hand.
+    """
     plant = engine.plant
     if model.kind is ModelKind.DETECTOR:
         known = {point.path for point in plant.points}
@@ -58,14 +68,14 @@ def where(model: WarningModel, engine: WarnEngine) -> tuple[tuple[str, ...], fro
         places = model.scope or tuple(sorted({unit_of(path) for path in points}))
         return (places, points) if points else ((), points)
     if model.kind is ModelKind.FEATURE:
-        rows = [
+        taken = [
             (value.path, value.inputs.values())
-            for feature in model.features
-            for row in engine.feature_rows("", feature)
+            for row in (engine.feature_rows() if rows is None else rows)
+            if chosen(model, row.id)
             for value in row.values
             if _within(value.path, model.scope)
         ]
-        return tuple(sorted({path for path, _ in rows})), frozenset(path for _, paths in rows for path in paths)
+        return tuple(sorted({path for path, _ in taken})), frozenset(path for _, paths in taken for path in paths)
     if model.kind is ModelKind.TREND:
         return _trending(plant, model.scope)
     units = tuple(unit.path for unit in plant.units if _within(unit.path, model.scope))

@@ -50,7 +50,7 @@ from anlan.warn.warnings.scoring import WEEK, sheet
 logger = logging.getLogger(__name__)
 
 STEP_MESSAGES = 16
-SNAPSHOT_S = 5.0
+SNAPSHOT_S = 15.0
 LIVE_S = 1.0
 RISK_S = 5.0
 STOP_S = 8.0
