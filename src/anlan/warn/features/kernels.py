@@ -156,7 +156,7 @@ def slope(x, y, p, s, ring, dt, value, code):  # type: ignore[no-untyped-def]  #
         if code[i] != OK:
             continue
         rate, error, n = _line(s[i], 0, ring[i], 0, width, 0, int(s[i, 1]))
-        if 2 * n < width:
+        if 4 * n < 3 * width:
             code[i] = FILLING
         else:
             value[i] = _shrunk(rate, error) / dt * p[i, 1]
