@@ -63,6 +63,22 @@ def test_the_site_file_decides() -> None:
     assert found.bound[0].parameters["floor"] == 0.02
 
 
+@pytest.mark.parametrize(
+    ("inputs", "parameters", "words"),
+    [
+        ({"seel": f"{PUMP}/flow"}, {}, "binds input seel"),
+        ({"seal": f"{PUMP}/gone"}, {}, "there is no point"),
+        ({"seal": f"{PUMP}/flow"}, {}, "is in m³/h, MPa is needed"),
+        ({}, {"flor": 1.0}, "gives parameter flor"),
+    ],
+)
+def test_a_wrong_word_of_the_site_is_told(inputs: dict[str, str], parameters: dict[str, float], words: str) -> None:
+    warn = WarnPlan((FeatureBinding(SEAL, PUMP, inputs, parameters),))
+    found = engine(plant(point("seal-pressure", "pressure", "MPa"), point("flow", "flow", "m³/h"), warn=warn), SEAL)
+    assert found.bound == ()
+    assert words in found.unbound[SEAL][PUMP][1]
+
+
 def test_a_unit_of_several_machines_is_bound_machine_by_machine() -> None:
     site = plant(
         point("a-seal", "pressure", "MPa", equipment="P-1A"), point("b-seal", "pressure", "MPa", equipment="P-1B")

@@ -110,6 +110,29 @@ def test_all_mistakes_of_a_file_are_told_at_once() -> None:
     assert len(told.value.problems) == 2
 
 
+@pytest.mark.parametrize(
+    "series",
+    [
+        "[[0.1]]",
+        "[a]",
+        "[{wave: 1}]",
+        "[{wave: 1, period: 0, steps: 3}]",
+        "[{wave: 1, period: 2, steps: 1e9}]",
+        "[[1, x]]",
+    ],
+)
+def test_a_vector_that_cannot_be_read_is_told(tmp_path: Path, series: str) -> None:
+    file = tmp_path / "features.yaml"
+    file.write_text(GOOD.replace("suction: [0.1]", f"suction: {series}"))
+    assert any("tests[0]" in problem for problem in check_file(file)[1])
+
+
+def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "features.yaml"
+    file.write_bytes(b"- id: \xff\xfe")
+    assert "not UTF-8" in check_file(file)[1][0]
+
+
 @pytest.mark.parametrize("text", ["", "id: x", "- [1", "42", "- 3\n- x: 1"])
 def test_what_is_no_feature_file_is_told_not_raised_through(text: str) -> None:
     with pytest.raises(FeatureFileError):

@@ -232,13 +232,9 @@ def _bound(
 ) -> Bound:
     inputs: dict[str, tuple[Reference, ...]] = {}
     constants: dict[str, float] = {}
-    points: dict[str, int] = {} if own is None else {"self": own}
-    for name, path in (given.inputs if given is not None else {}).items():
-        if name not in spec.inputs:
-            raise _Lacking(
-                f"site 文件绑定了不存在的输入 {name}", f"the site binds input {name}, which {spec.id} has not"
-            )
-        points[name] = site.index[path]
+    points = _given_points(site, spec, given)
+    if own is not None:
+        points["self"] = own
     for name, item in spec.inputs.items():
         if item.limit or item.range or item.same:
             continue
@@ -256,6 +252,30 @@ def _bound(
     parameters = _parameters(site, spec, place, given)
     path = place if own is None else site.plant.points[own].path
     return Bound(spec, path, inputs, constants, parameters, machine or "")
+
+
+def _given_points(site: _Site, spec: FeatureSpec, given: FeatureBinding | None) -> dict[str, int]:
+    """Return the points that the site file names, by input."""
+    points: dict[str, int] = {}
+    for name, path in (given.inputs if given is not None else {}).items():
+        item = spec.inputs.get(name)
+        if item is None:
+            known = ", ".join(spec.inputs)
+            raise _Lacking(
+                f"站点文件绑定了不存在的输入 {name}（可用：{known}）",
+                f"the site file binds input {name}; {spec.id} has {known}",
+            )
+        index = site.index.get(path)
+        if index is None:
+            raise _Lacking(f"输入 {name}：没有测点 {path}", f"input {name}: there is no point {path}")
+        unit = site.plant.points[index].unit
+        if item.unit and conversion(unit, item.unit) is None:
+            raise _Lacking(
+                f"输入 {name}：{path} 的单位是 {unit}，需要 {item.unit}",
+                f"input {name}: {path} is in {unit or 'no unit'}, {item.unit} is needed",
+            )
+        points[name] = index
+    return points
 
 
 def _references(
@@ -379,6 +399,13 @@ def _parameters(site: _Site, spec: FeatureSpec, place: str, given: FeatureBindin
     values |= {k: v for k, v in METHODS[spec.builtin].parameters.items() if v is not None}
     values |= spec.parameters
     if given is not None:
+        for name in given.parameters:
+            if name not in values:
+                known = ", ".join(values)
+                raise _Lacking(
+                    f"站点文件给出了不存在的参数 {name}（可用：{known}）",
+                    f"the site file gives parameter {name}; {spec.id} has {known}",
+                )
         values |= given.parameters
     return {
         name: _fact(site, place, name, value) if isinstance(value, str) and value.startswith("@") else number(value)

@@ -227,7 +227,11 @@ class Library:
 
 def read_file(path: Path, pack: str = "") -> tuple[FeatureSpec, ...]:
     """Return the features of the file at ``path``; raises like ``read``."""
-    return read(path.read_text(encoding="utf-8"), str(path), pack)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise FeatureFileError([f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8"]) from error
+    return read(text, str(path), pack)
 
 
 @cache
