@@ -32,8 +32,11 @@ EVERY = 10 * SECOND
 USUAL_TIME_TO_ACT = (3 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR)
 """Time to act of an alarm that states none, by priority: the bounds of ``core.severity.priority_of``."""
 
+LEAST_SEEN = 5 * MINUTE
+"""A point must have been watched for so long before its trend is told: what follows a start is no trend."""
+
 LONGEST = 24 * HOUR
-_LEAST_PROBABILITY = 0.5
+_NOT_YET = 1 << 62
 _LEAST_STREAK = 2
 _STEPS_OF_CONE = 61
 _EVIDENCE = 10 * MINUTE
@@ -115,6 +118,7 @@ class TrendBank:
         self._limits = _limits(alarms, self._place)
         self._state: Arrays = prognosis.start(len(rows))
         self._total, self._count = np.zeros(len(rows)), np.zeros(len(rows), np.int64)
+        self._since = np.full(len(rows), _NOT_YET, np.int64)
         self._streak = np.zeros(len(alarms), np.int32)
         self._outcome: _Outcome | None = None
         self._time = 0
@@ -137,6 +141,7 @@ class TrendBank:
         self._outcome = None
         if backwards:
             self._state = prognosis.start(len(self.points))
+            self._since[:] = _NOT_YET
 
     def _forget(self) -> None:
         self._total[:] = 0.0
@@ -160,6 +165,7 @@ class TrendBank:
     def _feed(self, time: int) -> None:
         there = np.flatnonzero(self._count > 0)
         if len(there):
+            self._since[there] = np.minimum(self._since[there], time)
             value = self._total[there] / self._count[there]
             middle = np.full(len(there), time - FEED // 2, np.int64)
             self._state = prognosis.update(self._state, there, middle, value, np.ones(len(there), np.bool_))
@@ -169,6 +175,7 @@ class TrendBank:
         limits = self._limits
         said = prognosis.forecast(self._state, limits.place, limits.limit, limits.direction, time, HOUR / SECOND)
         coming = said.outlook == prognosis.Outlook.TOWARDS
+        coming &= time - self._since[limits.place] >= LEAST_SEEN
         with np.errstate(invalid="ignore"):
             coming &= said.median * SECOND <= LONGEST
         self._streak = np.where(coming, self._streak + 1, 0).astype(np.int32)
@@ -314,7 +321,7 @@ class TrendBank:
         arrays: Arrays = {f"fit.{name}": array for name, array in self._state.items()}
         arrays |= {
             "numbers": np.array([point.number for point in self.points], np.int64),
-            "total": self._total, "count": self._count, "streak": self._streak,
+            "total": self._total, "count": self._count, "since": self._since, "streak": self._streak,
             "times": np.array([self._time, self._outcome.time if self._outcome else 0], np.int64),
         }  # fmt: skip
         if self._outcome is not None:
@@ -335,6 +342,7 @@ class TrendBank:
                 continue
             self._state[name][target] = arrays[f"fit.{name}"][source]
         self._total[target], self._count[target] = arrays["total"][source], arrays["count"][source]
+        self._since[target] = arrays["since"][source]
         self._time, looked = (int(number) for number in arrays["times"])
         alarms = [alarm.id for alarm in self._limits.definitions]
         streak = dict(zip(_texts(words["alarms"]), arrays["streak"].tolist(), strict=True))
