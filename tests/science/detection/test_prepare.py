@@ -75,6 +75,16 @@ def test_a_steady_plant_keeps_its_levels_and_a_wandering_one_is_followed_and_tol
     assert any("not steady" in line for line in notes.lines)
 
 
+def test_a_followed_level_moves_no_faster_and_no_further_than_its_bounds() -> None:
+    wandering, _ = fitted(np.cumsum(np.random.default_rng(8).standard_normal((600, 2)), axis=0))
+    new = np.full((20_000, 2), 1000.0) + np.random.default_rng(9).standard_normal((20_000, 2))
+    state, _ = wandering.update(wandering.start(), np.arange(10), new[:10])
+    assert (np.abs(state["level"]) <= 10 * wandering.rate * (1 + 1e-9)).all()
+    state, prepared = wandering.update(wandering.start(), np.arange(20_000), new)
+    np.testing.assert_allclose(state["level"], wandering.reach)
+    assert (prepared.values[-1] > 5).all()
+
+
 def test_the_level_test_is_the_published_one() -> None:
     generator = np.random.default_rng(4)
     statistic = level_test(generator.standard_normal((400, 2000)))

@@ -49,7 +49,7 @@ class Fusion:
         roots = np.cbrt(held_out)
         mean, spread = np.nanmean(roots, axis=0), np.maximum(np.nanstd(roots, axis=0), 1e-9)
         size = (held_out.shape[1], len(weights))
-        unit = np.nanmean(held_out, axis=0)
+        unit = np.maximum(np.abs(np.nanmean(held_out, axis=0)), 1e-9)
         plain = cls(mean, spread, unit, np.array(weights), np.zeros(size), np.ones(size), np.ones(size))
         levels = plain.charts(held_out, fresh)
         independent = independent_rows(levels.reshape(len(levels), -1)).reshape(size)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from anlan.core.errors import InvalidInputError
+from anlan.science.detection import registry
 from anlan.science.detection.forecast import CvaResidual, ForecastResidual, ResidualChart, ResidualCusum, VarianceRatio
 from anlan.science.detection.linear import LaggedT2, Pca, SmoothedT2
 from anlan.science.detection.protocol import Detector
@@ -63,6 +64,10 @@ def load_member(name: str, arrays: dict[str, Any]) -> Detector:
 
 def _class_elsewhere(name: str) -> Any:
     if name not in _ELSEWHERE:
-        raise InvalidInputError(f"there is no detector {name}", where="members", fix=f"one of {', '.join(MEMBERS)}")
+        added = registry.members()
+        if name in added:
+            return added[name]
+        known = sorted({*MEMBERS, *added})
+        raise InvalidInputError(f"there is no detector {name}", where="members", fix=f"one of {', '.join(known)}")
     module, kind = _ELSEWHERE[name]
     return getattr(importlib.import_module(module), kind)

@@ -30,6 +30,8 @@ LEAST_OBSERVED = 0.5
 FOLLOW_GAIN = 8.0
 """A level that moves is followed with a memory of an eighth of the training rows."""
 FOLLOW_RATE = 2.0
+FOLLOW_REACH = 4.0
+"""A level may move four times as far as it lay from its centre in any fifth of the training data, then no further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Preparation:
         center, scale: robust location and spread of the kept, in their own units.
         gain: share of its distance from a reading that a variable's level follows each row; 0 where the level stands.
         rate: most that a level may move in a row, in units of ``scale``.
+        reach: most that a level may move in all, so that following cannot hide a fault; same unit.
         stuck_after: rows of one and the same value after which a sensor is stuck; 0 never.
         interval: usual time between rows (µs, or whatever ``time`` counts).
         gaussian: distribution of prepared rows, from which a missing value is filled as expected from the others.
@@ -73,6 +76,7 @@ class Preparation:
     scale: Floats
     gain: Floats
     rate: Floats
+    reach: Floats
     stuck_after: NDArray[np.int64]
     interval: float
     gaussian: Gaussian
@@ -102,7 +106,8 @@ class Preparation:
         scaled = np.full(chosen.shape, np.nan)
         stuck = np.zeros(chosen.shape, np.bool_)
         _prepare_rows(
-            chosen, in_time, self.center, self.scale, self.gain, self.rate, self.stuck_after,
+            chosen, in_time, self.center, self.scale, self.gain, self.rate, self.reach,
+            self.stuck_after,
             state["level"], state["last"], state["same"], scaled, stuck,
         )  # fmt: skip
         observed = np.isfinite(scaled)
@@ -137,6 +142,7 @@ class Preparation:
         """Return the fitted numbers as arrays (the names stand in the model's header)."""
         arrays: Arrays = {
             "kept": self.kept, "center": self.center, "scale": self.scale, "gain": self.gain, "rate": self.rate,
+            "reach": self.reach,
             "stuck_after": self.stuck_after, "interval": np.array([self.interval, self.least_observed]),
         }  # fmt: skip
         return arrays | self.gaussian.save("gaussian.")
@@ -156,6 +162,7 @@ class Preparation:
             take(arrays, "scale"),
             take(arrays, "gain"),
             take(arrays, "rate"),
+            take(arrays, "reach"),
             take(arrays, "stuck_after").astype(np.int64),
             float(interval[0]),
             Gaussian.load(arrays, "gaussian."),
@@ -165,7 +172,7 @@ class Preparation:
 
 @numba.njit(cache=True)
 def _prepare_rows(  # type: ignore[no-untyped-def]  # compiled: types follow from the arrays
-    values, in_time, center, scale, gain, rate, stuck_after, level, last, same, scaled, stuck
+    values, in_time, center, scale, gain, rate, reach, stuck_after, level, last, same, scaled, stuck
 ):
     for row in range(values.shape[0]):
         if not in_time[row]:
@@ -185,7 +192,8 @@ def _prepare_rows(  # type: ignore[no-untyped-def]  # compiled: types follow fro
                 stuck[row, j] = True
                 continue
             scaled[row, j] = min(max(distance, -CLIP), CLIP)
-            level[j] += min(max(gain[j] * distance, -rate[j]), rate[j])
+            moved = level[j] + min(max(gain[j] * distance, -rate[j]), rate[j])
+            level[j] = min(max(moved, -reach[j]), reach[j])
 
 
 def prepare_rows_reference(preparation: Preparation, state: State, values: Floats) -> tuple[Floats, Bools]:
@@ -201,7 +209,8 @@ def prepare_rows_reference(preparation: Preparation, state: State, values: Float
         stuck[row] = there & still & (np.abs(np.nan_to_num(distance)) < STUCK_NORMAL)
         used = there & ~stuck[row]
         scaled[row, used] = np.clip(distance[used], -CLIP, CLIP)
-        level[used] += np.clip(preparation.gain * distance, -preparation.rate, preparation.rate)[used]
+        moved = level + np.clip(preparation.gain * distance, -preparation.rate, preparation.rate)
+        level[used] = np.clip(moved, -preparation.reach, preparation.reach)[used]
     return scaled, stuck
 
 
@@ -248,14 +257,14 @@ def fit_preparation(table: Table, starts: NDArray[np.int64], notes: Notes) -> Pr
     zero = np.zeros(len(kept))
     gaussian = Gaussian(zero, np.ones(len(kept)), np.eye(len(kept)), np.ones(len(kept)), 1.0, 1)
     plain = Preparation(
-        table.names, kept, center, scale, zero, zero, stuck_after, _interval(table.time, starts), gaussian
+        table.names, kept, center, scale, zero, zero, zero, stuck_after, _interval(table.time, starts), gaussian
     )
-    gain, rate = follow_levels(np.clip((values - center) / scale, -CLIP, CLIP))
+    gain, rate, reach = follow_levels(np.clip((values - center) / scale, -CLIP, CLIP))
     if gain.any():
         notes.add(
             "levels were not steady in the training data and are followed, slowly: lasting slow shifts count less"
         )
-    plain = replace(plain, gain=gain, rate=rate)
+    plain = replace(plain, gain=gain, rate=rate, reach=reach)
     scaled = _scale_runs(plain, table, starts)
     complete = scaled[np.isfinite(scaled).all(axis=1)]
     if len(complete) < LEAST_ROWS // 2:
@@ -271,14 +280,15 @@ def _scale_runs(preparation: Preparation, table: Table, starts: NDArray[np.int64
         scaled, stuck = np.full(values.shape, np.nan), np.zeros(values.shape, np.bool_)
         _prepare_rows(
             values, np.ones(len(values), np.bool_), preparation.center, preparation.scale, preparation.gain,
-            preparation.rate, preparation.stuck_after, state["level"], state["last"], state["same"], scaled, stuck,
+            preparation.rate, preparation.reach, preparation.stuck_after,
+            state["level"], state["last"], state["same"], scaled, stuck,
         )  # fmt: skip
         parts.append(scaled)
     return np.concatenate(parts)
 
 
-def follow_levels(standard: Floats) -> tuple[Floats, Floats]:
-    """Return how fast the level of each variable is followed: share of the distance a row, and the most a row.
+def follow_levels(standard: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return how the level of each variable is followed: share of the distance a row, most a row, most in all.
 
     Levels stand unless the KPSS test (Kwiatkowski et al., J. Econometrics 54, 1992, bandwidth l12) rejects a steady
     level of some variable, 5 % for all variables together. Then the plant was not at rest and all levels are followed.
@@ -289,17 +299,20 @@ def follow_levels(standard: Floats) -> tuple[Floats, Floats]:
         standard: scaled training rows, shape (rows, variables), NaN is missing.
 
     Returns:
-        Gain and rate, shape (variables,); 0 where the level stands.
+        Gain, rate and reach, shape (variables,); 0 where the level stands.
     """
     rows = len(standard)
     moving = bool((level_test(standard) > kpss_limit(0.05 / standard.shape[1])).any())
     if not moving:
-        return np.zeros(standard.shape[1]), np.zeros(standard.shape[1])
+        stands = np.zeros(standard.shape[1])
+        return stands, stands, stands
     with np.errstate(all="ignore"):
         means = np.array([np.nanmean(standard[a:b], axis=0) for a, b in blocks_of(rows, BLOCKS)])
-    steps = np.abs(np.diff(np.nan_to_num(means), axis=0)).max(axis=0)
+    means = np.nan_to_num(means)
+    steps = np.abs(np.diff(means, axis=0)).max(axis=0)
     gain = float(np.clip(FOLLOW_GAIN / rows, 1e-4, 0.05))
-    return np.full(len(steps), gain), FOLLOW_RATE * steps / (rows / BLOCKS)
+    reach = FOLLOW_REACH * np.maximum(np.abs(means).max(axis=0), 0.5)
+    return np.full(len(steps), gain), FOLLOW_RATE * steps / (rows / BLOCKS), reach
 
 
 def kpss_limit(p: float) -> float:
