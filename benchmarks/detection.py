@@ -275,6 +275,7 @@ def rates(progress: Callable[[str], None]) -> dict[str, Any]:
         "forecast",
         "residual_chart",
         "variance",
+        "cusum",
         "cva",
         "isolation_forest",
         "half_space_trees",
