@@ -163,6 +163,18 @@ def test_a_restart_goes_on_exactly(recorded: list[Step]) -> None:
     np.testing.assert_array_equal(whole.codes, state.codes)
 
 
+def test_a_snapshot_of_other_bindings_is_not_taken(recorded: list[Step]) -> None:
+    state = PARK.start()
+    for taken in recorded[:30]:
+        PARK.step(state, taken)
+    points = park_plant().points
+    swapped = msgspec.structs.replace(park_plant(), points=(points[1], points[0], *points[2:]))
+    other = FeatureEngine(swapped).restore(state.snapshot())
+    assert other.time == 0
+    assert np.isnan(other.values).all()
+    assert PARK.restore(state.snapshot()).time == state.time
+
+
 def test_steps_are_not_changed_and_every_nan_has_a_reason(recorded: list[Step]) -> None:
     engine = PARK
     state = engine.start()

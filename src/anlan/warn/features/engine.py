@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -72,6 +73,9 @@ class FeatureEngine:
         self._below = np.array([one.feature.direction == "below" for one in self.bound], bool)
         self._away = np.array([one.feature.direction == "away" for one in self.bound], bool)
         self._thresholds = self._grading()
+        paths = [point.path for point in plant.points]
+        words = [(one.feature.id, one.path, one.inputs, sorted(one.parameters.items())) for one in self.bound]
+        self._fingerprint = float(zlib.crc32(repr((paths, words)).encode()))
         self._last = self.start()
 
     def _grading(self) -> Floats:
@@ -87,6 +91,7 @@ class FeatureEngine:
         """Return the state before the first step."""
         count = len(self.bound)
         state = State(0, np.full(count, math.nan), np.full(count, MISSING, np.int64))
+        state.arrays["bindings"] = np.array([self._fingerprint])
         for group in self.groups:
             size = group.end - group.start
             state.arrays[f"{group.cadence}.seen"] = np.zeros((gather.ROWS, len(self.plant.points)))
@@ -102,15 +107,16 @@ class FeatureEngine:
         return state
 
     def restore(self, arrays: dict[str, NDArray[np.float64]]) -> State:
-        """Return the state of a snapshot; what does not fit this plant any more begins anew."""
+        """Return the state of a snapshot; the first state if other features, points or windows were bound then."""
         state = self.start()
-        if arrays["values"].shape == state.values.shape:
-            state.time = int(arrays["time"][0])
-            state.values[:] = arrays["values"]
-            state.codes[:] = arrays["codes"].astype(np.int64)
+        same = all(name in arrays and arrays[name].shape == array.shape for name, array in state.arrays.items())
+        if not same or arrays["bindings"][0] != self._fingerprint:
+            return state
+        state.time = int(arrays["time"][0])
+        state.values[:] = arrays["values"]
+        state.codes[:] = arrays["codes"].astype(np.int64)
         for name, array in state.arrays.items():
-            if name in arrays and arrays[name].shape == array.shape:
-                array[...] = arrays[name]
+            array[...] = arrays[name]
         return state
 
     def step(self, state: State, step: Step) -> tuple[State, Floats]:
@@ -173,7 +179,8 @@ class FeatureEngine:
             group.offset,
         )
         gather.learn(slots, arrays[f"{cadence}.usual"], float(cadence))
-        y, codes = np.empty(len(x)), state.codes[group.start : group.end]
+        members = slice(group.start, group.end)
+        y, codes, values = np.empty(len(x)), state.codes[members], state.values[members]
         gather.evaluate(
             group.code,
             group.constants,
@@ -187,15 +194,13 @@ class FeatureEngine:
             y,
             codes,
         )
-        values = state.values[group.start : group.end]
         values[:] = math.nan
         for block in group.blocks:
             rows = slice(block.start, block.end)
             s, ring = arrays[_name(group, block, "s")], arrays[_name(group, block, "ring")]
             kernel = METHODS[block.method].kernel
             kernel(x[rows], y[rows], block.p, s, ring, float(cadence), values[rows], codes[rows])
-        low, high = self._low[group.start : group.end], self._high[group.start : group.end]
-        outside = (codes == OK) & ~((values >= low) & (values <= high))
+        outside = (codes == OK) & ~((values >= self._low[members]) & (values <= self._high[members]))
         codes[outside] = RANGE
         values[outside] = math.nan
 
