@@ -9,14 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
-from typing import Any
 
 import msgspec
 
 from anlan.core.errors import InvalidInputError
-from anlan.plant.model import Installation, Plant, Unit
+from anlan.plant.model import Installation, Plant, Stock, Unit
 
 # Exact by definition; the pound of 1959.
 _TONNES = {
@@ -207,6 +206,11 @@ def critical_of(name: str, cas: str = "", categories: Sequence[str] = (), name_e
     Raises:
         InvalidInputError: a symbol that table 2 does not have.
     """
+    return _critical(name, cas, tuple(categories), name_en)
+
+
+@lru_cache(maxsize=4096)
+def _critical(name: str, cas: str, categories: tuple[str, ...], name_en: str) -> Critical | None:
     names = [_plain(item) for item in (name, name_en) if item]
     row = _named(names, cas)
     if row is not None:
@@ -362,46 +366,68 @@ def holding(
     return Holding(path, substance, quantity, unit, mass, mass / critical.critical_t, critical)
 
 
-def unit_holdings(plant: Plant, unit: Unit) -> tuple[Holding, ...]:
-    """Return the design quantities of a unit: its stock, else its inventory."""
-    known: dict[str, Any] = {item.id: item for item in plant.substances}
-    kept = [(item.substance, item.quantity, item.unit, item.cas) for item in plant.stock if item.path == unit.path]
-    if not kept and unit.substance and unit.inventory is not None:
-        kept = [(unit.substance, unit.inventory, unit.inventory_unit, "")]
-    found = []
-    for substance, quantity, measure, cas in kept:
-        item = known.get(substance)
-        name, name_en, categories = substance, "", ()
-        if item is not None:
-            name, name_en, categories, cas = item.name or item.id, item.name_en, item.categories, cas or item.cas
-        found.append(holding(unit.path, name, quantity, measure, cas, categories, name_en))
-    return tuple(found)
+class Quantities:
+    """The design quantities of a plant's units, read once."""
+
+    def __init__(self, plant: Plant) -> None:
+        self._known = {item.id: item for item in plant.substances}
+        self._units = {unit.path: unit for unit in plant.units}
+        self._stock: dict[str, list[Stock]] = {}
+        for item in plant.stock:
+            self._stock.setdefault(item.path, []).append(item)
+        self._exposed: dict[str, int] = {}
+        for installation in plant.installations:
+            enterprise = installation.path.partition("/")[0]
+            self._exposed[enterprise] = max(installation.exposed, self._exposed.get(enterprise, 0))
+
+    def holdings(self, unit: Unit) -> tuple[Holding, ...]:
+        """Return the design quantities of a unit: its stock, else its inventory."""
+        kept = [(item.substance, item.quantity, item.unit, item.cas) for item in self._stock.get(unit.path, ())]
+        if not kept and unit.substance and unit.inventory is not None:
+            kept = [(unit.substance, unit.inventory, unit.inventory_unit, "")]
+        found = []
+        for substance, quantity, measure, cas in kept:
+            item = self._known.get(substance)
+            if item is None:
+                found.append(holding(unit.path, substance, quantity, measure, cas))
+            else:
+                name, number = item.name or item.id, cas or item.cas
+                found.append(holding(unit.path, name, quantity, measure, number, item.categories, item.name_en))
+        return tuple(found)
+
+    def of_installation(self, installation: Installation) -> Grading:
+        """Return the grading of an installation; a unit named twice counts once."""
+        units = [self._units[path] for path in dict.fromkeys(installation.units) if path in self._units]
+        return grading([held for unit in units for held in self.holdings(unit)], installation.exposed)
+
+    def of_unit(self, unit: Unit) -> Grading:
+        """Return the grading of one unit by itself.
+
+        Exposed persons are those of the enterprise's installations (they count from the fence); where it names none,
+        α is assumed 1, the value for 1 to 29 persons, and the result says so.
+        """
+        exposed = self._exposed.get(unit.path.partition("/")[0])
+        if exposed is None:
+            return grading(self.holdings(unit), 0, assumed_alpha=1.0)
+        return grading(self.holdings(unit), exposed)
 
 
 def grade_installation(plant: Plant, installation: Installation) -> Grading:
     """Return the grading of an installation that the site names."""
-    units = set(installation.units)
-    items = [held for unit in plant.units if unit.path in units for held in unit_holdings(plant, unit)]
-    return grading(items, installation.exposed)
+    return Quantities(plant).of_installation(installation)
 
 
 def grade_unit(plant: Plant, unit: Unit) -> Grading:
-    """Return the grading of one unit by itself.
-
-    Exposed persons are those of the enterprise's installations (they count from the fence); where it names none, α is
-    assumed 1, the value for 1 to 29 persons, and the result says so.
-    """
-    enterprise = unit.path.partition("/")[0]
-    stated = [item.exposed for item in plant.installations if item.path.partition("/")[0] == enterprise]
-    items = unit_holdings(plant, unit)
-    return grading(items, max(stated)) if stated else grading(items, 0, assumed_alpha=1.0)
+    """Return the grading of one unit by itself; see ``Quantities.of_unit``."""
+    return Quantities(plant).of_unit(unit)
 
 
-def installations_of(plant: Plant) -> dict[str, tuple[Installation, Grading]]:
+def installations_of(plant: Plant, quantities: Quantities | None = None) -> dict[str, tuple[Installation, Grading]]:
     """Return the gravest installation of every unit that belongs to one, with its grading, by unit path."""
+    read = quantities or Quantities(plant)
     found: dict[str, tuple[Installation, Grading]] = {}
     for item in plant.installations:
-        graded = grade_installation(plant, item)
+        graded = read.of_installation(item)
         for path in item.units:
             if path not in found or graded.r > found[path][1].r:
                 found[path] = (item, graded)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from anlan.core.time import duration_us
-from anlan.plant.major_hazard import GRADE_ZH, Grading, HazardGrade, grade_unit, installations_of
+from anlan.plant.major_hazard import GRADE_ZH, Grading, HazardGrade, Quantities, installations_of
 from anlan.plant.model import Installation, Plant, Point, Unit
 from anlan.plant.registers.vocabulary import barrier_kinds
 from anlan.warn.model import RiskTerm
@@ -46,7 +46,8 @@ class Binder:
         self.models = models
         self.areas = {place.path: place.kind for place in plant.places}
         self.cas = {item.id: item.cas for item in plant.substances}
-        self.installations = installations_of(plant)
+        self.quantities = Quantities(plant)
+        self.installations = installations_of(plant, self.quantities)
         self.points: dict[str, list[Point]] = {}
         for point in plant.points:
             unit = point.path.rpartition("/")[0]
@@ -106,7 +107,7 @@ class Binder:
     def _floor(self, model: RiskModel, unit: Unit) -> tuple[RiskTerm, tuple[str, ...]]:
         inherent = model.inherent
         found = self.installations.get(unit.path)
-        graded = found[1] if found else grade_unit(self.plant, unit)
+        graded = found[1] if found else self.quantities.of_unit(unit)
         if found or any(item.critical for item in graded.holdings):
             name = _class_of(graded)
             source = f"GB 18218-2018 4.3.2 式(2) R = α Σ β q/Q, 表6; 下限 floor: {inherent.source}"

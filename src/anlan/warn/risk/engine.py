@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from anlan.core.events import MAX_CAUSES, RiskChange
-from anlan.core.units import kinds
 from anlan.plant.model import Plant
 from anlan.warn.model import RiskNode, RiskTerm
 from anlan.warn.risk.bind import Binder, BoundTerm, BoundUnit, barrier_name, matches
@@ -23,31 +23,22 @@ from anlan.warn.risk.model import (
     RiskFacts,
     RiskModel,
     StandingBypass,
-    Step,
     TermKind,
     Weather,
     WorkInProgress,
 )
 from anlan.warn.risk.rollup import colour_of, place_node
+from anlan.warn.risk.terms import Hit, level, make_term
 
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 _PRIORITY = {1: "critical", 2: "high", 3: "medium", 4: "low"}
 _GRADE = {1: "red", 2: "orange", 3: "yellow", 4: "blue"}
-_NAMED = 3
 
 
-@dataclass(slots=True)
-class _Hit:
-    """One state that a term counts."""
-
-    adds: float
-    label: str
-    label_en: str
-    since: int
-    event: str = ""
-    value: float | None = None
-
-
-_Hits = dict[tuple[int, str], tuple[BoundTerm, list[_Hit]]]
+_Hits = dict[tuple[int, str], tuple[BoundTerm, list[Hit]]]
+_Matches = list[tuple[int, BoundTerm, float]]
+_MOST_KEPT = 200_000
 
 
 @dataclass(slots=True)
@@ -77,7 +68,10 @@ class RiskEngine:
                 self._at.setdefault(scope, []).append(number)
         self._points = plant.point_by_path()
         self._base = [_base(bound) for bound in self.bound]
-        self._alarm_terms: dict[tuple[str, str, int], list[tuple[int, BoundTerm, float]]] = {}
+        # What a fact matches depends on the plant alone, and the same facts come again every few seconds.
+        self._alarm_terms: dict[tuple[str, str, int], _Matches] = {}
+        self._named_terms: dict[tuple[TermKind, str, str, tuple[str, ...]], _Matches] = {}
+        self._numbered_terms: dict[tuple[TermKind, str, str], list[tuple[int, BoundTerm]]] = {}
 
     @property
     def unbound(self) -> tuple[str, ...]:
@@ -101,13 +95,20 @@ class RiskEngine:
         for item in facts.calibrations:
             name = "safety" if item.safety else "ordinary"
             label = item.path.rpartition("/")[2]
-            self._named(hits, TermKind.CALIBRATION, item.path, (name,), _Hit(0, label, label, item.expires))
+            self._named(hits, TermKind.CALIBRATION, item.path, (name,), Hit(0, label, label, item.expires))
         self._exposure(hits, facts.presence)
         self._work(hits, facts.work)
         self._weather(hits, facts.weather)
         found: dict[int, list[RiskTerm]] = {}
-        for (number, _), (term, states) in hits.items():
-            found.setdefault(number, []).append(_term(term, states))
+        made: dict[tuple[int, int], RiskTerm] = {}
+        for (number, _), (bound, states) in hits.items():
+            key = (id(bound.term), id(states[0]))
+            term = made.get(key) if len(states) == 1 else None
+            if term is None:
+                term = make_term(bound, states)
+                if len(states) == 1:
+                    made[key] = term
+            found.setdefault(number, []).append(term)
         units = [_node(base, found.get(number), time) for number, base in enumerate(self._base)]
         return self._places(units, time)
 
@@ -118,13 +119,29 @@ class RiskEngine:
             found = self._at.get("/".join(path.split("/", 3)[:3]))
         return found or []
 
-    def _named(self, hits: _Hits, kind: TermKind, path: str, steps: tuple[str, ...], hit: _Hit, what: str = "") -> None:
-        for number in self._units_at(path):
-            for term in self.bound[number].terms[kind]:
-                adds = max(term.term.steps.get(name, 0.0) for name in steps)
-                if adds > 0 and self._counts(term, what, path):
-                    state = _Hit(adds, hit.label, hit.label_en, hit.since, hit.event)
-                    hits.setdefault((number, term.term.id), (term, []))[1].append(state)
+    def _named(self, hits: _Hits, kind: TermKind, path: str, steps: tuple[str, ...], hit: Hit, what: str = "") -> None:
+        key = (kind, path, what, steps)
+        matched = self._named_terms.get(key)
+        if matched is None:
+            matched = self._kept(self._named_terms)[key] = [
+                (number, term, adds)
+                for number in self._units_at(path)
+                for term in self.bound[number].terms[kind]
+                if (adds := max(term.term.steps.get(name, 0.0) for name in steps)) > 0
+                and self._counts(term, what, path)
+            ]
+        shared: dict[float, Hit] = {}
+        for number, term, adds in matched:
+            state = shared.get(adds)
+            if state is None:
+                state = shared[adds] = Hit(adds, hit.label, hit.label_en, hit.since, hit.event)
+            hits.setdefault((number, term.term.id), (term, []))[1].append(state)
+
+    @staticmethod
+    def _kept(matches_: dict[_K, _V]) -> dict[_K, _V]:
+        if len(matches_) >= _MOST_KEPT:
+            matches_.clear()
+        return matches_
 
     def _counts(self, bound: BoundTerm, what: str, path: str) -> bool:
         term = bound.term
@@ -141,11 +158,11 @@ class RiskEngine:
             key = (alarm.path, alarm.kind, alarm.priority)
             terms = self._alarm_terms.get(key)
             if terms is None:
-                terms = self._alarm_terms[key] = self._terms_of(alarm)
+                terms = self._kept(self._alarm_terms)[key] = self._terms_of(alarm)
             for number, term, adds in terms:
                 if time - alarm.since >= term.standing:
                     label = f"{alarm.path.rpartition('/')[2]} {alarm.kind}"
-                    hit = _Hit(adds, label, label, alarm.since, alarm.event)
+                    hit = Hit(adds, label, label, alarm.since, alarm.event)
                     hits.setdefault((number, term.term.id), (term, []))[1].append(hit)
 
     def _terms_of(self, alarm: ActiveAlarm) -> list[tuple[int, BoundTerm, float]]:
@@ -170,7 +187,7 @@ class RiskEngine:
         for row in rows:
             what = row.model if isinstance(row, OpenWarning) else row.feature
             name = _GRADE.get(row.grade, "blue")
-            hit = _Hit(
+            hit = Hit(
                 0, f"{what or row.path.rpartition('/')[2]} {_GRADE_ZH[name]}", f"{what} {name}", row.since, row.event
             )
             self._named(hits, kind, row.path, (name,), hit, what)
@@ -180,7 +197,7 @@ class RiskEngine:
             if row.state == "healthy":
                 continue
             zh, en = barrier_name(row.kind)
-            hit = _Hit(
+            hit = Hit(
                 0,
                 f"{row.name or zh} {_BARRIER_ZH.get(row.state, row.state)}",
                 f"{en} {row.id} {row.state}",
@@ -195,14 +212,14 @@ class RiskEngine:
             if row.expires and time >= row.expires:
                 steps = ("expired", *steps)
             label = row.path.rpartition("/")[2]
-            self._named(hits, TermKind.BYPASS, row.path, steps, _Hit(0, label, label, row.since, row.event))
+            self._named(hits, TermKind.BYPASS, row.path, steps, Hit(0, label, label, row.since, row.event))
 
     def _work(self, hits: _Hits, rows: Iterable[WorkInProgress]) -> None:
         for row in rows:
             steps = ("overdue", "active") if row.overdue else ("active",)
             zh, en = _work_name(row.kind)
             late, late_en = ("(超时)", " (overdue)") if row.overdue else ("", "")
-            hit = _Hit(0, zh + late, en + late_en, row.since, row.event)
+            hit = Hit(0, zh + late, en + late_en, row.since, row.event)
             self._named(hits, TermKind.WORK, row.path, steps, hit, row.kind)
 
     def _exposure(self, hits: _Hits, rows: Iterable[HeadCount]) -> None:
@@ -227,14 +244,23 @@ class RiskEngine:
     def _numbered(
         self, hits: _Hits, kind: TermKind, path: str, value: float, since: int, event: str, quantity: str = ""
     ) -> None:
-        for number in self._units_at(path):
-            for term in self.bound[number].terms[kind]:
-                if term.term.quantity != quantity:
-                    continue
-                adds = _level(term.term.levels, value, below=term.term.below)
-                if adds > 0:
-                    hit = _Hit(adds, f"{value:g}", f"{value:g}", since, event, value)
-                    hits.setdefault((number, term.term.id), (term, []))[1].append(hit)
+        key = (kind, path, quantity)
+        matched = self._numbered_terms.get(key)
+        if matched is None:
+            matched = self._kept(self._numbered_terms)[key] = [
+                (number, term)
+                for number in self._units_at(path)
+                for term in self.bound[number].terms[kind]
+                if term.term.quantity == quantity
+            ]
+        shared: dict[int, Hit] = {}
+        for number, term in matched:
+            hit = shared.get(id(term.term))
+            if hit is None:
+                adds = level(term.term.levels, value, below=term.term.below)
+                hit = shared[id(term.term)] = Hit(adds, f"{value:g}", f"{value:g}", since, event, value)
+            if hit.adds > 0:
+                hits.setdefault((number, term.term.id), (term, []))[1].append(hit)
 
     def _places(self, units: list[RiskNode], time: int) -> tuple[RiskNode, ...]:
         site = self.plant.site
@@ -264,20 +290,15 @@ def _is_point(bound: BoundTerm, kind: str, path: str) -> bool:
     return (not term.point_kinds or kind in term.point_kinds) and matches(path, term.points)
 
 
-def _level(levels: Sequence[Step], value: float, *, below: bool) -> float:
-    reached = [step.adds for step in levels if (value <= step.at if below else value >= step.at)]
-    return max(reached, default=0.0)
-
-
 def _base(bound: BoundUnit) -> _Base:
     model, unit, floor = bound.model, bound.unit, bound.floor
     terms = [floor]
     count = len(bound.lacking_points)
     for term in bound.terms[TermKind.LACKING]:
-        adds = _level(term.term.levels, count, below=False)
+        adds = level(term.term.levels, count, below=False)
         if adds > 0:
-            hit = _Hit(adds, "、".join(bound.lacking_points), ", ".join(bound.lacking_points), 0, "", float(count))
-            terms.append(_term(term, [hit]))
+            hit = Hit(adds, "、".join(bound.lacking_points), ", ".join(bound.lacking_points), 0, "", float(count))
+            terms.append(make_term(term, [hit]))
     terms = sorted(terms, key=lambda term: -term.adds)
     index = _index(terms)
     colour = colour_of(floor.adds, model.bounds)
@@ -304,47 +325,6 @@ def _node(base: _Base, raised: list[RiskTerm] | None, time: int) -> RiskNode:
         before.path, "unit", index, colour, before.inherent, before.name, before.name_en, before.inherent_colour,
         before.model, before.version, time, terms, before.lacking, int(colour == 1), 1,
     )  # fmt: skip
-
-
-def _term(bound: BoundTerm, states: list[_Hit]) -> RiskTerm:
-    """Return what a term adds: its worst state whole, a share of each further one, up to its cap."""
-    term = bound.term
-    states = sorted(states, key=lambda hit: (-hit.adds, hit.since))
-    worst = states[0]
-    if worst.value is not None:
-        adds = worst.adds
-        unit = (
-            "1" if term.kind is TermKind.LACKING else "人" if term.kind is TermKind.EXPOSURE else _unit(term.quantity)
-        )
-        text = f"{worst.label} {'项' if unit == '1' else unit}" if term.kind is not TermKind.LACKING else worst.label
-        text_en = (
-            worst.label_en
-            if term.kind is TermKind.LACKING
-            else f"{worst.label_en} {unit if unit != '人' else 'persons'}"
-        )
-    else:
-        adds = worst.adds + term.further * sum(hit.adds for hit in states[1:])
-        unit = ""
-        more, more_en = ("等", " …") if len(states) > _NAMED else ("", "")
-        text = "、".join(hit.label for hit in states[:_NAMED]) + more
-        text_en = ", ".join(hit.label_en for hit in states[:_NAMED]) + more_en
-    return RiskTerm(
-        term.id,
-        term.kind,
-        f"{term.zh}({text.strip()})",
-        f"{term.en} ({text_en.strip()})",
-        min(term.cap, round(adds, 6)),
-        bound.source,
-        value=worst.value if worst.value is not None else float(len(states)),
-        unit=unit,
-        since=min((hit.since for hit in states if hit.since), default=0),
-        causes=tuple(dict.fromkeys(hit.event for hit in states if hit.event))[:MAX_CAUSES],
-    )
-
-
-def _unit(quantity: str) -> str:
-    found = kinds().get(quantity)
-    return found.unit if found else ""
 
 
 def changes(before: Sequence[RiskNode], after: Sequence[RiskNode]) -> tuple[RiskChange, ...]:
