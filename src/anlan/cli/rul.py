@@ -47,6 +47,7 @@ def fit(
     ] = None,
     share: Annotated[float, typer.Option("--share", help="Share of truths within low and high.")] = 0.9,
     seed: Annotated[int, typer.Option("--seed", help="Seed; the same one gives the same model.")] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="A rough model in seconds.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Learn remaining life from units that ran to failure: the last row of each unit is its end.
@@ -65,7 +66,7 @@ def fit(
         if not 0.5 <= share < 1.0:
             raise InvalidInputError(f"a share of {share:g}", where="--share", fix="between 0.5 and 0.99, such as 0.9")
         runs, notes = _read(train, unit, cycle, settings)
-        fitted, checked = rul.fit(runs, seed, cap, share, _progress(as_json))
+        fitted, checked = rul.fit(runs, seed, cap, share, _progress(as_json), rul.QUICK if quick else rul.USUAL)
         info, arrays = rul.save(fitted)
         model.write_bytes(encode_model(_dated(info, now_us()), arrays))
         result = _fitted(model, fitted, checked, notes)

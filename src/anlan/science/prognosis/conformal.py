@@ -1,8 +1,9 @@
 """Prediction intervals from out-of-fold errors: conformal, by stage of health (Mondrian), units counted as groups.
 
 The errors come from predictions of units that a model had not seen. They are sorted into stages by the prediction
-itself (Mondrian conformal prediction, Vovk et al. 2005); each stage takes the shortest range that holds the wanted
-share of its errors, each unit weighing the same within it, and the count of units as the finite-sample correction.
+itself (Mondrian conformal prediction, Vovk et al. 2005); each stage takes the range between the quantiles of its errors
+that leaves the same share out at either end. A row weighs by the inverse root of how many rows its unit has in the
+stage: between counting rows, which lets long stays rule, and counting units, which lets a passing visit rule.
 """
 
 from __future__ import annotations
@@ -80,21 +81,18 @@ def calibrate(predicted: Floats, truth: Floats, unit: Ints, share: float = 0.9, 
     below, above = np.empty(len(edges) + 1), np.empty(len(edges) + 1)
     for number in range(len(edges) + 1):
         mine = stage == number
-        below[number], above[number] = _shortest(truth[mine] - predicted[mine], unit[mine], share)
+        below[number], above[number] = _middle(truth[mine] - predicted[mine], unit[mine], share)
     return Intervals(edges, below, above)
 
 
-def _shortest(error: Floats, unit: Ints, share: float) -> tuple[float, float]:
-    """Return the shortest range with ``share`` (corrected for the number of units) of the weight of the errors."""
+def _middle(error: Floats, unit: Ints, share: float) -> tuple[float, float]:
+    """Return the range that leaves the same weight of errors out at either end."""
     order = np.argsort(error, kind="stable")
     error = error[order]
     _, group, sizes = np.unique(unit[order], return_inverse=True, return_counts=True)
-    weight = 1.0 / np.sqrt(sizes[group])
-    weight /= weight.sum()
-    wanted = min(1.0, share * (len(sizes) + 1) / len(sizes))
-    total = np.concatenate([[0.0], np.cumsum(weight)])
-    ends = np.searchsorted(total, total[:-1] + wanted - 1e-12, side="left")
-    possible = np.flatnonzero(ends < len(total))
-    widths = error[np.minimum(ends[possible] - 1, len(error) - 1)] - error[possible]
-    best = possible[int(np.argmin(widths))]
-    return float(error[best]), float(error[ends[best] - 1])
+    total = np.cumsum(1.0 / np.sqrt(sizes[group]))
+    total /= total[-1]
+    last = len(error) - 1
+    below = int(np.searchsorted(total, (1 - share) / 2))
+    above = int(np.searchsorted(total, (1 + share) / 2))
+    return float(error[min(below, last)]), float(error[min(above, last)])

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numba
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import log_ndtr, ndtr, roots_hermitenorm
 
 from anlan.core.errors import InvalidInputError
@@ -23,7 +24,6 @@ _NODES = 31
 _INNER_NODES = 5
 _SHARES = np.linspace(0.0, 1.0, 41)
 _SHARE_STEP = 1 / 40
-_BISECTIONS = 80
 _NEVER = 1e6
 _SMALLEST = 1e-12
 
@@ -110,16 +110,18 @@ class FirstPassage:
         after = np.asarray(after, dtype=np.float64)
         if self.distance <= 0:
             return np.ones_like(after)
+        drift, distance, weight = self._nodes()
+        chance = first_passage(after.reshape(-1, 1), distance, drift, self.diffusion)
+        return np.asarray((chance @ weight).reshape(after.shape), dtype=np.float64)
+
+    def _nodes(self) -> tuple[Floats, Floats, Floats]:
+        """Return drifts, distances and weights that stand for their joint normal distribution."""
         outer, outer_weights = roots_hermitenorm(_NODES)
         inner, inner_weights = roots_hermitenorm(_INNER_NODES)
-        total = np.zeros_like(after)
-        for node, weight in zip(outer, outer_weights / outer_weights.sum(), strict=True):
-            off = self.shared * node + np.sqrt(max(0.0, 1 - self.shared**2)) * inner
-            drift = self.drift + self.drift_error * float(node)
-            for far, part in zip(off, inner_weights / inner_weights.sum(), strict=True):
-                distance = max(self.distance + self.distance_error * float(far), 0.0)
-                total += weight * part * first_passage(after, distance, drift, self.diffusion)
-        return total
+        off = self.shared * outer[:, None] + np.sqrt(max(0.0, 1 - self.shared**2)) * inner
+        weight = (outer_weights[:, None] * inner_weights).ravel()
+        drift = np.repeat(self.drift + self.drift_error * outer, _INNER_NODES)
+        return drift, (self.distance + self.distance_error * off).ravel(), weight / weight.sum()
 
     def quantile(self, share: float) -> float:
         """Return the time by which the threshold is reached with probability ``share``; infinite where it may never."""
@@ -131,13 +133,10 @@ class FirstPassage:
             low, high = high, 2 * high
             if high > _NEVER * scale:
                 return float("inf")
-        for _ in range(_BISECTIONS):
-            middle = 0.5 * (low + high)
-            if self.probability(np.array([middle]))[0] < share:
-                low = middle
-            else:
-                high = middle
-        return 0.5 * (low + high)
+        found = brentq(
+            lambda after: float(self.probability(np.array([after]))[0]) - share, low, high, xtol=1e-9 * scale
+        )
+        return float(found)
 
     def mean(self) -> float:
         """Return the mean time for the estimated drift (distance over drift), infinite where it leads away."""
@@ -146,27 +145,30 @@ class FirstPassage:
         return self.distance / self.drift if self.drift > 0 else float("inf")
 
 
-def first_passage(after: Floats, distance: float, drift: float, diffusion: float) -> Floats:
-    """Return the inverse-Gaussian probability to have covered a distance, shape of ``after``.
+def first_passage(after: Floats, distance: Floats | float, drift: Floats | float, diffusion: float) -> Floats:
+    """Return the inverse-Gaussian probability to have covered a distance.
 
     F(t) = Φ((vt - d) / (s√t)) + exp(2vd / s²) Φ(-(vt + d) / (s√t)); valid for drift of either sign.
 
     Args:
         after: times, not negative.
-        distance: positive.
+        distance: d; 0 or less is covered already.
         drift: v, per unit of time.
         diffusion: s, per root of time; 0 for a process without chance.
+
+    Returns:
+        the broadcast shape of ``after``, ``distance`` and ``drift``.
     """
     after = np.asarray(after, dtype=np.float64)
-    if distance <= 0:
-        return np.ones_like(after)
+    distance, drift = np.asarray(distance, dtype=np.float64), np.asarray(drift, dtype=np.float64)
     if diffusion <= 0:
-        return np.asarray((drift * after >= distance) * 1.0, dtype=np.float64)
+        return np.asarray(((drift * after >= distance) | (distance <= 0)) * 1.0, dtype=np.float64)
     root = diffusion * np.sqrt(np.maximum(after, _SMALLEST))
     # The product of a huge and a tiny factor is formed in logarithms.
     log_second = 2 * drift * distance / diffusion**2 + log_ndtr(-(drift * after + distance) / root)
     chance = ndtr((drift * after - distance) / root) + np.exp(np.minimum(log_second, 0.0))
-    return np.asarray(np.where(after > 0, np.clip(chance, 0.0, 1.0), 0.0), dtype=np.float64)
+    chance = np.where(after > 0, np.clip(chance, 0.0, 1.0), 0.0)
+    return np.asarray(np.where(distance > 0, chance, 1.0), dtype=np.float64)
 
 
 def fit_wiener(time: Floats, value: Floats) -> Wiener:

@@ -19,13 +19,22 @@ from anlan.core.errors import DecodeError
 from anlan.science.detection.protocol import Floats
 from anlan.science.model_file import Arrays
 
-_SAMPLE = 800
-_INDUCING = 1_000
-_ROWS = 7_000
-_ITERATIONS = 20
 _PULL = 5.0
 _LINE_RIDGE = 0.1
 _JITTER = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How many rows the length scales, the inducing rows and the weights come from, and how many steps of search."""
+
+    sample: int = 800
+    inducing: int = 1_000
+    rows: int = 7_000
+    iterations: int = 20
+
+
+USUAL = Effort()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +96,14 @@ class Process:
         return made
 
 
-def fit_process(rows: Floats, target: Floats, weight: Floats, seed: int) -> Process:
+def fit_process(rows: Floats, target: Floats, weight: Floats, seed: int, effort: Effort) -> Process:
     """Return a process fitted to rows.
 
     Args:
         rows: features, shape (rows, features).
         target, weight: shape (rows,).
         seed: chooses the rows of the sample and the inducing rows.
+        effort: how many of them.
     """
     generator = np.random.default_rng(seed)
     mean, spread = rows.mean(axis=0), rows.std(axis=0) + 1e-12
@@ -103,13 +113,13 @@ def fit_process(rows: Floats, target: Floats, weight: Floats, seed: int) -> Proc
     line = np.linalg.solve(reduced.T @ reduced + ridge, reduced.T @ wanted)
     wanted = wanted - reduced @ line
     share = weight / weight.sum()
-    sample = generator.choice(len(rows), min(_SAMPLE, len(rows)), replace=False, p=share)
-    lengths, amplitude, noise = _hyperparameters(reduced[sample], wanted[sample])
+    sample = generator.choice(len(rows), min(effort.sample, len(rows)), replace=False, p=share)
+    lengths, amplitude, noise = _hyperparameters(reduced[sample], wanted[sample], effort.iterations)
     reduced = reduced / lengths
     inducing = np.ascontiguousarray(
-        reduced[generator.choice(len(rows), min(_INDUCING, len(rows)), replace=False, p=share)]
+        reduced[generator.choice(len(rows), min(effort.inducing, len(rows)), replace=False, p=share)]
     )
-    used = generator.choice(len(rows), min(_ROWS, len(rows)), replace=False, p=share)
+    used = generator.choice(len(rows), min(effort.rows, len(rows)), replace=False, p=share)
     among = _kernel(inducing, inducing)
     among[np.diag_indices_from(among)] += _JITTER
     across = _kernel(inducing, reduced[used])
@@ -127,14 +137,14 @@ def _kernel(a: Floats, b: Floats) -> Floats:
     return np.asarray(np.exp(-0.5 * np.maximum(squared, 0.0)), dtype=np.float64)
 
 
-def _hyperparameters(rows: Floats, target: Floats) -> tuple[Floats, float, float]:
+def _hyperparameters(rows: Floats, target: Floats, iterations: int) -> tuple[Floats, float, float]:
     """Return length scales, amplitude and noise of greatest marginal likelihood."""
     count = rows.shape[1]
     start = np.concatenate([np.full(count, 0.5 * np.log(count) + 0.3), [0.0, np.log(0.25)]])
     bounds = [(np.log(0.3), np.log(100.0))] * count + [(-2.0, 3.0), (np.log(0.02), 1.0)]
     found = scipy.optimize.minimize(
         _likelihood, start, args=(rows, target, start[:count]), jac=True, method="L-BFGS-B", bounds=bounds,
-        options={"maxiter": _ITERATIONS},
+        options={"maxiter": iterations},
     )  # fmt: skip
     best = found.x
     return np.exp(best[:count]), float(np.exp(best[count])), float(np.exp(best[count + 1]))

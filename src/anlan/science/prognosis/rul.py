@@ -36,15 +36,11 @@ CAP = 125.0
 
 LEAST_UNITS = 8
 LEAST_ROWS = 200
-FOLDS = 5
 MEMBERS = ("trees", "process", "similarity")
 
 _USUAL_LIVES = (80.0, 600.0)
 _USUAL_LIFE = 200.0
 _CAP_SHARE = 0.6
-_TREE_ROUNDS = 300
-_TREE_SEEDS = 2
-_MOST_ROWS = 12_000
 
 _PROCESS_KINDS = [
     features.mean_of(2), features.mean_of(3), features.slope_of(2), features.slope_of(3),
@@ -52,6 +48,29 @@ _PROCESS_KINDS = [
 ]  # fmt: skip
 
 Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much work goes into a fit.
+
+    Attributes:
+        folds: of the cross-validation.
+        tree_rounds, tree_seeds: trees a seed, and seeds averaged.
+        tree_rows: most rows the trees learn from.
+        process: of the Gaussian process.
+    """
+
+    folds: int = 5
+    tree_rounds: int = 300
+    tree_seeds: int = 2
+    tree_rows: int = 12_000
+    process: gaussian.Effort = gaussian.USUAL
+
+
+USUAL = Effort()
+QUICK = Effort(folds=3, tree_rounds=80, tree_seeds=1, tree_rows=6_000, process=gaussian.Effort(250, 250, 3_000, 10))
+"""A rough model in seconds."""
 
 
 def _quiet(line: str) -> None:
@@ -218,7 +237,12 @@ class RulModel:
 
 
 def fit(
-    runs: Runs, seed: int = 0, cap: float | None = None, share: float = 0.9, progress: Progress = _quiet
+    runs: Runs,
+    seed: int = 0,
+    cap: float | None = None,
+    share: float = 0.9,
+    progress: Progress = _quiet,
+    effort: Effort = USUAL,
 ) -> tuple[RulModel, CrossValidation]:
     """Return a model of remaining life, and its cross-validation over units.
 
@@ -229,6 +253,7 @@ def fit(
             lives are much shorter or longer than those of C-MAPSS.
         share: of truths that the intervals hold.
         progress: told what is being fitted.
+        effort: how much work goes into it.
 
     Raises:
         InvalidInputError: too few units or rows, or no sensor that changes over the lives.
@@ -240,12 +265,14 @@ def fit(
     whole = fit_normaliser(runs, notes)
     runs, _ = cut_replaced(runs, whole, windows, notes)
     truth = np.minimum(runs.remaining, cap)
-    members = _cross_validate(runs, whole.regimes, windows, cap, seed, progress)
+    members = _cross_validate(runs, whole.regimes, windows, cap, seed, progress, effort)
     blend = _blend(members, truth)
-    checked = _calibrated(members @ blend, members, truth, runs.unit_of_row, _folds(runs, seed), share, cap)
+    checked = _calibrated(
+        members @ blend, members, truth, runs.unit_of_row, _folds(runs, seed, effort.folds), share, cap
+    )
     intervals = calibrate(checked.predicted, truth, runs.unit_of_row, share)
     progress("final fit · 最终拟合")
-    fitted = _fit_members(runs, whole.regimes, windows, cap, seed)
+    fitted = _fit_members(runs, whole.regimes, windows, cap, seed, effort)
     info = _info(runs, cap, share, seed, windows, notes, checked, blend)
     return RulModel(info, fitted, blend, intervals, cap), checked
 
@@ -277,7 +304,9 @@ def _scales(runs: Runs, cap: float | None, notes: Notes) -> tuple[Windows, float
     return windows, float(cap)
 
 
-def _fit_members(runs: Runs, regimes: Regimes | None, windows: Windows, cap: float, seed: int) -> Members:
+def _fit_members(
+    runs: Runs, regimes: Regimes | None, windows: Windows, cap: float, seed: int, effort: Effort
+) -> Members:
     normaliser = fit_normaliser(runs, Notes(), regimes)
     truth = np.minimum(runs.remaining, cap)
     signals = normaliser.normalised(runs)[0] @ normaliser.directions
@@ -286,20 +315,20 @@ def _fit_members(runs: Runs, regimes: Regimes | None, windows: Windows, cap: flo
     # A unit that lives long has many rows of its youth; the square root keeps it from ruling.
     weight = np.repeat(1.0 / np.sqrt(runs.lives), runs.lives.astype(np.int64))
     weight /= weight.mean()
-    rows = np.arange(0, len(runs), max(1, -(-len(runs) // _MOST_ROWS)))
-    seeds = tuple(seed * _TREE_SEEDS + k for k in range(_TREE_SEEDS))
-    trees, _ = train(view.wide[rows], truth[rows], weight[rows], _TREE_ROUNDS, seeds)
-    process = gaussian.fit_process(view.narrow, truth, weight, seed)
+    rows = np.arange(0, len(runs), max(1, -(-len(runs) // effort.tree_rows)))
+    seeds = tuple(seed * effort.tree_seeds + k for k in range(effort.tree_seeds))
+    trees, _ = train(view.wide[rows], truth[rows], weight[rows], effort.tree_rounds, seeds)
+    process = gaussian.fit_process(view.narrow, truth, weight, seed, effort.process)
     library = similarity.build(process.reduce(view.narrow), truth, runs.starts)
     return Members(normaliser, health, windows, trees, process, library)
 
 
-def _folds(runs: Runs, seed: int) -> Ints:
+def _folds(runs: Runs, seed: int, most: int) -> Ints:
     """Return the fold of each unit; each fold gets lives of all lengths."""
     generator = np.random.default_rng(seed)
     order = np.argsort(runs.lives, kind="stable")
     folds = np.empty(len(order), dtype=np.int64)
-    count = min(FOLDS, len(order))
+    count = min(most, len(order))
     for at in range(0, len(order), count):
         part = order[at : at + count]
         folds[part] = generator.permutation(count)[: len(part)]
@@ -307,14 +336,14 @@ def _folds(runs: Runs, seed: int) -> Ints:
 
 
 def _cross_validate(
-    runs: Runs, regimes: Regimes | None, windows: Windows, cap: float, seed: int, progress: Progress
+    runs: Runs, regimes: Regimes | None, windows: Windows, cap: float, seed: int, progress: Progress, effort: Effort
 ) -> Floats:
-    folds = _folds(runs, seed)
+    folds = _folds(runs, seed, effort.folds)
     out = np.zeros((len(runs), len(MEMBERS)))
     for number in range(int(folds.max()) + 1):
         progress(f"cross-validation {number + 1}/{int(folds.max()) + 1} · 交叉验证")
         others, own = np.flatnonzero(folds != number), np.flatnonzero(folds == number)
-        members = _fit_members(runs.take(others), regimes, windows, cap, seed)
+        members = _fit_members(runs.take(others), regimes, windows, cap, seed, effort)
         out[folds[runs.unit_of_row] == number] = members.predict(runs.take(own), cap)
     return out
 

@@ -1,0 +1,1 @@
+"""Prognosis against what can be known: calibration, false rates, recorded lives."""
