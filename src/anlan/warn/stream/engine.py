@@ -118,14 +118,11 @@ class WarnEngine:
         """Run everything on one base step; return what changed."""
         if self.time and step.time != self.time + STEP_US:
             backwards = step.time <= self.time
-            for bank in (self._bank, self._detectors, self._trends):
-                bank.reset(backwards)
+            for member in self.members.values():
+                member.reset(backwards)
         self.time = step.time
         self.steps += 1
-        findings = self._bank.step(step)
-        findings += self._detectors.step(step)
-        findings += self._trends.step(step)
-        return findings
+        return [finding for member in self.members.values() for finding in member.step(step)]
 
     def risk(self, nodes: Sequence[RiskNode], time: int) -> list[Finding]:
         """Take an evaluation of the risk of all places; return what changed.
@@ -183,6 +180,11 @@ class WarnEngine:
             part = {key[len(name) + 1 :]: array for key, array in arrays.items() if key.startswith(f"{name}/")}
             ended += [self._ended(key, path) for key, path in bank.load(part, words[name])]
         return ended
+
+    @property
+    def members(self) -> dict[str, FeatureBank | DetectorBank | TrendBank]:
+        """What runs on every step, in this order, by name; ``step`` calls them one after the other."""
+        return {"features": self._bank, "detectors": self._detectors, "trends": self._trends}
 
     def _banks(self) -> dict[str, Any]:
         return {"features": self._bank, "detectors": self._detectors, "trends": self._trends, "risk": self._risk}
