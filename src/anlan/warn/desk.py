@@ -327,7 +327,7 @@ class Desk:
         _require_somewhere(actor, Permission.VIEW)
         service = self.service
         return WarnStatus(
-            sequence=service.sequence,
+            sequence=service.settled,
             behind=service.behind,
             steps=service.engine.steps,
             time=service.engine.time,

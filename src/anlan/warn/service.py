@@ -53,6 +53,7 @@ STEP_MESSAGES = 16
 SNAPSHOT_S = 15.0
 LIVE_S = 1.0
 RISK_S = 5.0
+FIRST_RISK_S = 0.5
 STOP_S = 8.0
 BEHIND_US = 10 * SECOND
 NEAR = 200
@@ -145,7 +146,7 @@ class WarnService:
         self.known_log = marks.get("log", 0) if marks.get("log", 0) <= log_end else 0
         self.known_events = marks.get("events", 0) if marks.get("events", 0) <= self.events_target else 0
         self.events_mark = self.known_events
-        self.sequence = self.stored = self.ticked = 0
+        self.sequence = self.stored = self.ticked = self.settled = 0
         await self._restore(state)
         self.book = Book(self.node, self.fleet.running(self.engine), self.plant, kept)
         self.book.actions = actions_of(self.library)
@@ -158,7 +159,6 @@ class WarnService:
         self.risk = RiskWatch(self.node, self.facts, self.health, colours)
         await asyncio.to_thread(self.risk.configure, self.plant)
         self.reader = LogReader(self.fabric, start=self.sequence + 1)
-        self.caught_up = False
 
     async def _restore(self, state: rest.State | None) -> None:
         """Take the stream's state of the last moment, or begin with the last hour of the log."""
@@ -225,8 +225,7 @@ class WarnService:
             for message in messages:
                 await self.step(message)
             if not messages:
-                self.caught_up = True
-                await self.agree()
+                await self.pause()
             if self.reader.lost:
                 self.health.problems["lost"] = f"{self.reader.lost} 条日志已过保存期 / records of the log were gone"
             if self.stop.is_set():
@@ -262,6 +261,7 @@ class WarnService:
             self.sequence, self.stored = message.sequence, message.stored
             self._note(findings)
             await self._apply(findings, message.sequence)
+            self.settled = message.sequence
 
     async def _take(self, message: LogMessage) -> list[Finding]:
         if message.subject == log.SAMPLES:
@@ -329,11 +329,14 @@ class WarnService:
         self.reconciled = True
         return self.book.reconcile(self.findings, mint, max(self.engine.time, 1))
 
-    async def agree(self) -> None:
-        """Make book and models agree when the log's end is reached without a record that is new."""
+    async def pause(self) -> None:
+        """The log's end is reached: take what came beside it meanwhile."""
         async with self.whole:
+            self._hear(self.sequence)
+            changes, self._decided = self._decided, Changes()
             if not self.reconciled and self.engine.time:
-                await self.keep(self._agreed(Mint(self.node, "warn/agree", self.sequence)))
+                changes = merged(changes, self._agreed(Mint(self.node, "warn/agree", self.sequence)))
+            await self.keep(changes)
 
     def _hear(self, sequence: int) -> None:
         """Take the alarms that records up to ``sequence`` fired."""
@@ -411,7 +414,7 @@ class WarnService:
             if self.present and self.engine.time:
                 async with self.whole:
                     await self._evaluate()
-            await asyncio.sleep(RISK_S)
+            await asyncio.sleep(RISK_S if self.risk.nodes else FIRST_RISK_S)
 
     async def _evaluate(self) -> None:
         kinds = {key: item.model.kind for key, item in self.book.running.items()}
@@ -534,6 +537,8 @@ class WarnService:
             changes = self.book.findings(ended, mint)
             time = self.engine.time or now_us()
             changes = merged(changes, self.book.configure(self.fleet.running(self.engine), self.plant, mint, time))
+            # What a model says already must ring when it is put live, and be quiet when it goes to shadow.
+            changes = merged(changes, self.book.reconcile(self.findings, mint, time))
             self._tell_engine()
             await self.keep(changes)
             await self._store()
