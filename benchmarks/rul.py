@@ -26,6 +26,7 @@ from anlan.science.prognosis.features import Windows
 from anlan.science.prognosis.normalise import fit_normaliser
 from anlan.science.prognosis.runs import Runs
 from anlan.science.prognosis.trees import train
+from benchmarks import degradation
 
 Floats = NDArray[np.float64]
 
@@ -65,7 +66,19 @@ def run(
             fix="--data FOLDER with train_FD001.parquet, test_FD001.parquet, RUL_FD001.csv, …",
         )  # fmt: skip
     results = {name: _measure(folder, name, seeds, progress) for name in chosen}
-    return {"sets": results, "seeds": seeds, "cap": rul.CAP, "peak_memory_mb": _peak_mb()}
+    return {"sets": results, "seeds": seeds, "cap": rul.CAP, "peak_memory_mb": _peak_mb()} | _recorded(folder.parent)
+
+
+def _recorded(folder: Path) -> dict[str, Any]:
+    """Return the recorded lives beside the C-MAPSS folder, where there are any."""
+    batteries = folder / "battery" / "discharge_cycles.csv.gz"
+    bearings = sorted((folder / "ims_bearing").glob("test_*_mean_abs.csv.gz"))
+    found: dict[str, Any] = {}
+    if batteries.exists():
+        found["battery"] = degradation.batteries(batteries)
+    if bearings:
+        found["bearing"] = {path.name.removesuffix(".csv.gz"): degradation.bearings(path) for path in bearings}
+    return found
 
 
 def _measure(folder: Path, name: str, seeds: int, progress: Callable[[str], None]) -> dict[str, Any]:
@@ -175,4 +188,19 @@ def text(result: dict[str, Any]) -> str:
             f"width {own['width_test']:.1f}; training {own['train_s']:.0f} s, "
             f"prediction {own['predict_ms_per_unit']:.2f} ms a unit"
         )
+    for cell, forecasts in result.get("battery", {}).items():
+        shown = (
+            f"{one['left']} left: {one['median']:.0f} ({one['low']:.0f} … {_or_never(one['high'])})"
+            for one in forecasts
+        )
+        lines += ["", f"battery {cell}, cycles to 1.4 Ah, median (90 %): {'; '.join(shown)}"]
+    for test, channels in result.get("bearing", {}).items():
+        lines += ["", f"bearing {test}: limit 1.5 × healthy; hours of lead; other calls before"]
+        for name, one in channels.items():
+            passed = f"passed, lead {one['lead_h']:.1f} h" if one["passed"] else "never passed"
+            lines.append(f"  {name:16} {passed}; {one['calls_before']} other calls in {one['samples']} samples")
     return "\n".join(lines)
+
+
+def _or_never(value: float | None) -> str:
+    return "never" if value is None else f"{value:.0f}"

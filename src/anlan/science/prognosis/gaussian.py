@@ -14,6 +14,7 @@ import numba
 import numpy as np
 import scipy.linalg
 import scipy.optimize
+import threadpoolctl
 
 from anlan.core.errors import DecodeError
 from anlan.science.detection.protocol import Floats
@@ -142,10 +143,12 @@ def _hyperparameters(rows: Floats, target: Floats, iterations: int) -> tuple[Flo
     count = rows.shape[1]
     start = np.concatenate([np.full(count, 0.5 * np.log(count) + 0.3), [0.0, np.log(0.25)]])
     bounds = [(np.log(0.3), np.log(100.0))] * count + [(-2.0, 3.0), (np.log(0.02), 1.0)]
-    found = scipy.optimize.minimize(
-        _likelihood, start, args=(rows, target, start[:count]), jac=True, method="L-BFGS-B", bounds=bounds,
-        options={"maxiter": iterations},
-    )  # fmt: skip
+    # On small matrices threads wait for each other more than they help, the more so on a busy machine.
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        found = scipy.optimize.minimize(
+            _likelihood, start, args=(rows, target, start[:count]), jac=True, method="L-BFGS-B", bounds=bounds,
+            options={"maxiter": iterations},
+        )  # fmt: skip
     best = found.x
     return np.exp(best[:count]), float(np.exp(best[count])), float(np.exp(best[count + 1]))
 
