@@ -1,4 +1,4 @@
-"""Recorded lives of one quantity: batteries by the Wiener process, bearings by time to limit; lead times as they are."""
+"""Recorded lives of one quantity: batteries by the Wiener process, bearings by time to limit; leads as they are."""
 
 from __future__ import annotations
 
