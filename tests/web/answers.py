@@ -21,6 +21,7 @@ from anlan.perceive import model as perceive
 from anlan.plant.registers import model as registers
 from anlan.plant.requests import ListRevisions, PlantStatus, Reload, Revision, Status
 from anlan.store.historian.requests import HistorianStatus, Hold, Holds, ListHolds, ReleaseHold, StatusQuery
+from tests.warn.answers import ANSWERS as WARN_ANSWERS
 from tests.web.plant import HAIAN, LINGANG
 
 
@@ -99,3 +100,4 @@ ANSWERS: dict[str, tuple[Any, Any]] = {
     "historian.release": (ReleaseHold, HOLD),
     "historian.holds": (ListHolds, Holds((HOLD,))),
 }
+ANSWERS |= WARN_ANSWERS

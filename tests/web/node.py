@@ -39,6 +39,7 @@ from anlan.store.fabric.log import LogWriter
 from anlan.store.historian.query import check
 from anlan.store.historian.requests import ExportQuery, JournalPage, JournalQuery, SeriesKind, SeriesQuery
 from anlan.store.records.base import Records, open_engine
+from anlan.warn import api as warn_api
 from anlan.web import service
 from anlan.web.app import create_app
 from anlan.web.auth import passwords, tokens, users
@@ -62,7 +63,7 @@ async def _nowhere(context: Context, actor: CurrentActor) -> None:
     await context.fabric.call("nowhere.test", {}, actor, dict)
 
 
-ROUTERS = (monitor_api.router, perceive_api.router, nowhere)
+ROUTERS = (monitor_api.router, perceive_api.router, warn_api.router, nowhere)
 PASSWORD = "Tidal-Basin-42"
 PEOPLE: dict[str, tuple[Grant, ...]] = {
     "admin": (Grant(Role.ADMINISTRATOR),),
