@@ -56,7 +56,7 @@ def detector_file() -> bytes:
     values = np.concatenate([normal(10, seed).mean(axis=0, keepdims=True) for seed in range(200)] + [values])
     time = START - (len(values) - np.arange(len(values))) * 10 * S
     names = (PATHS[A], PATHS[B], PATHS[C])
-    return fit(Table(names, time, values), Settings(0.001, members=("t2",))).encode(model_id="normal")
+    return fit(Table(names, time, values), Settings(0.001, members=("lagged_t2",))).encode(model_id="normal")
 
 
 def normal(count: int, seed: int) -> np.ndarray[Any, Any]:

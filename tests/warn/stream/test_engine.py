@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import cache
 
 import msgspec
 import pytest
@@ -22,12 +23,19 @@ SECONDS = 700
 
 @pytest.fixture(scope="module")
 def records() -> list[Record]:
-    return log(SECONDS)
+    return played()[0]
 
 
 @pytest.fixture(scope="module")
-def whole(records: list[Record]) -> list[Finding]:
-    return list(play(records, engine()))
+def whole() -> list[Finding]:
+    return played()[1]
+
+
+@cache
+def played() -> tuple[list[Record], list[Finding]]:
+    """Return the log and what it gives when played whole."""
+    whole_log = log(SECONDS)
+    return whole_log, list(play(whole_log, engine()))
 
 
 def of(findings: list[Finding], model: str) -> list[Finding]:
@@ -46,7 +54,7 @@ def test_same_log_gives_the_same_findings(records: list[Record], whole: list[Fin
 @settings(max_examples=6)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=4))
 def test_restart_anywhere_resumes_exactly(cuts: list[float]) -> None:
-    records = log(SECONDS)
+    records, expected = played()
     edges = [0, *sorted(int(cut * len(records)) for cut in cuts), len(records)]
     runner, found = engine(), []
     for start, end in itertools.pairwise(edges):
@@ -57,7 +65,7 @@ def test_restart_anywhere_resumes_exactly(cuts: list[float]) -> None:
         assert runner.predictions() == kept.predictions()
         assert runner.forecast(PATHS[A]) == kept.forecast(PATHS[A])
         assert runner.feature_values() == kept.feature_values()
-    assert found == list(play(records, engine()))
+    assert found == expected
 
 
 def test_detector_names_what_is_off_with_value_and_expected(whole: list[Finding]) -> None:

@@ -24,6 +24,7 @@ from anlan.warn.features.rows import feature_rows
 from anlan.warn.model import Contribution, FeatureRow, Finding, ModelKind, WarningModel
 from anlan.warn.step import STEP_US, Step
 from anlan.warn.stream.evidence import MOST_CONTRIBUTIONS, Evidence, model_key, shown
+from anlan.warn.stream.feature_state import carry, keys_of
 from anlan.warn.stream.subjects import Subjects, grade_of, within
 
 Floats = NDArray[np.float64]
@@ -214,17 +215,11 @@ class FeatureBank:
 
     # --- state --------------------------------------------------------------------------------------------------
 
-    def _fingerprint(self) -> list[str]:
-        return [
-            f"{bound.feature.id} {bound.path} {bound.equipment} {sorted(self.engine.inputs(row).items())}"
-            for row, bound in enumerate(self.bound)
-        ]
-
     def save(self) -> tuple[Arrays, dict[str, object]]:
         """Return the state as plain arrays and what is not numbers."""
         arrays: Arrays = {f"state.{name}": array for name, array in self._state.snapshot().items()}
         arrays |= {"values": self._values, "grades": self._grades}
-        words: dict[str, object] = {"bound": self._fingerprint()}
+        words: dict[str, object] = {"bound": keys_of(self.engine)}
         for key, group in zip(self.keys, self._groups, strict=True):
             arrays |= {f"{key}.{name}": array for name, array in group.subjects.save().items()}
             arrays[f"{key}.blind"] = np.array([group.blind], np.int64)
@@ -235,13 +230,19 @@ class FeatureBank:
     def load(self, arrays: Arrays, words: dict[str, object]) -> list[tuple[str, str]]:
         """Take the state; return (key, path) of findings whose model or place is gone.
 
-        What features remember is kept only where the very same features are bound; otherwise they begin anew.
+        Every feature whose place and inputs are the same goes on with what it remembers.
         """
-        same = words["bound"] == self._fingerprint()
+        kept = {name[len("state.") :]: array for name, array in arrays.items() if name.startswith("state.")}
+        bound = words["bound"]
+        keys = [str(key) for key in bound] if isinstance(bound, list) else []
+        same = keys == keys_of(self.engine)
+        self._state = self.engine.restore(kept)
+        if self._state.time != int(kept["time"][0]):
+            # The engine takes back only the very same bindings, points and windows.
+            self._state = carry(self.engine, keys, kept)
+        self._values = self._state.values.copy()
         if same:
-            kept = {name[len("state.") :]: array for name, array in arrays.items() if name.startswith("state.")}
-            self._state = self.engine.restore(kept)
-            self._values, self._grades = arrays["values"].copy(), arrays["grades"].copy()
+            self._grades = arrays["grades"].copy()
         here = dict(zip(self.keys, self._groups, strict=True))
         ended = []
         for key, entry in words.items():
