@@ -44,7 +44,7 @@ def model(name: str = "seal", version: int = 1, **more: object) -> WarningModel:
         "action_en": "check the seal",
         **more,
     }
-    return WarningModel(name, ModelKind.DETECTOR, version, **chosen)  # type: ignore[arg-type]  # fields of the model
+    return WarningModel(name, chosen.pop("kind", ModelKind.DETECTOR), version, **chosen)  # type: ignore[arg-type]  # fields of the model
 
 
 def running(*models: WarningModel, shadow: Iterable[str] = ()) -> dict[tuple[str, int], Running]:

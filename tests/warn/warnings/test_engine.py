@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from anlan.core.errors import ConflictError, InvalidInputError, NotFoundError
 from anlan.core.events import WarningOutcome, WarningState
 from anlan.core.time import DAY, HOUR, MINUTE
-from anlan.warn.model import ActOnWarning, Contribution
+from anlan.warn.model import ActOnWarning, Contribution, ModelKind
 from anlan.warn.warnings.engine import DOWN_HOLD, IDLE_RAISED, Book
 from anlan.warn.warnings.machine import TABLE
 from anlan.warn.warnings.record import Changes, Kept
@@ -122,6 +122,37 @@ def test_features_and_points_of_explanations_are_compared_each_on_its_own() -> N
     parts = (Contribution("seal-leak", 1.0), Contribution(STEAM, 1.0))
     it.findings([finding(1, path=LEVEL, name="drift", contributions=parts)], mint(2))
     assert len(it.kept) == 1
+
+
+def terms(**shares: float) -> tuple[Contribution, ...]:
+    return tuple(Contribution(name, share) for name, share in shares.items())
+
+
+def test_a_risk_index_that_rises_belongs_to_what_raised_it() -> None:
+    it = book(model(), model("risk", kind=ModelKind.RISK))
+    it.findings([finding(0, path=LEVEL)], mint(1))
+    it.findings([finding(5, RED, path=A, name="risk", contributions=terms(warning=1.0))], mint(2))
+    assert only(it).row.grade == RED
+    area = book(model(), model("risk", kind=ModelKind.RISK))
+    area.findings([finding(0, path="haian/tank-farm", contributions=())], mint(1))
+    area.findings([finding(5, path=path, name="risk", contributions=terms(warning=1.0)) for path in (A, B)], mint(2))
+    assert only(area).row.findings == 3
+
+
+def test_risk_indices_of_an_area_that_rise_for_one_reason_ring_once() -> None:
+    it = book(model("risk", kind=ModelKind.RISK))
+    shares = {A: terms(gas=0.7, people=0.3), B: terms(gas=0.6, people=0.4), FAR: terms(gas=1.0)}
+    it.findings([finding(n, path=p, name="risk", contributions=c) for n, (p, c) in enumerate(shares.items())], mint(1))
+    assert sorted(kept.row.path for kept in it.kept.values()) == [FAR, A]
+    it.findings([finding(9, path=f"{B}-2", name="risk", contributions=terms(bypass=1.0))], mint(2))
+    assert len(it.kept) == 3
+
+
+def test_what_is_told_after_a_risk_index_rose_is_told_on_its_own() -> None:
+    it = book(model(), model("risk", kind=ModelKind.RISK))
+    it.findings([finding(0, path=A, name="risk", contributions=terms(bypass=1.0))], mint(1))
+    it.findings([finding(5, path=LEVEL)], mint(2))
+    assert len(it.kept) == 2
 
 
 def test_findings_of_a_model_that_does_not_run_are_counted_and_raise_nothing() -> None:

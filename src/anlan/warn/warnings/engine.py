@@ -26,7 +26,7 @@ from anlan.core.events import (
 from anlan.core.severity import WarningGrade
 from anlan.core.time import DAY, HOUR, MINUTE
 from anlan.plant.model import EscalationChain, Plant
-from anlan.warn.model import ActOnWarning, Contribution, Finding, ModelMode, WarningRow, WarningStep
+from anlan.warn.model import ActOnWarning, Contribution, Finding, ModelKind, ModelMode, WarningRow, WarningStep
 from anlan.warn.warnings import escalation, grouping, scoring
 from anlan.warn.warnings.machine import VERBS, Arrow, Facts, Who, fire
 from anlan.warn.warnings.record import Changes, Kept, Member, Mint, Running, member_key, merged
@@ -254,7 +254,8 @@ class Book:
                 kept.members[key].grade = 0
                 self._settle(kept, turn)
             return
-        kept = kept or grouping.find(finding, shadow, self.kept.values())
+        risk = running.model.kind is ModelKind.RISK
+        kept = kept or grouping.find(finding, shadow, self.kept.values(), risk=risk)
         if kept is None:
             self._raise(finding, running, turn)
             return
@@ -438,6 +439,7 @@ class Book:
             p_value=said.p_value,
             horizon=max((member.horizon for member in members), default=0),
             lead=said.lead,
+            expected=said.time + said.lead if said.lead else 0,
             target=said.target,
             zh=said.zh,
             en=said.en,

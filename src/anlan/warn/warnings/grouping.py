@@ -1,7 +1,8 @@
 """Which warning a finding belongs to: one cause rings once.
 
 Findings of any model at the same path belong together; in the same unit those whose contributions overlap; in the same
-area those that share points, as long as the warning's horizon has not passed.
+area those that share points, as long as the horizon has not passed. A risk index rises because of what is told
+already: it belongs to the warning of its unit or of the area it lies in, and to the same rise in the units around.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from anlan.warn.warnings.record import Kept
 
 OVERLAP = 0.15
 """Least common share of contributions for two findings of one unit to have one cause."""
+ALIKE = 0.5
+"""Least common share of the terms of two risk indices that rose for one reason."""
 SHARED = 0.3
 """The same across units of one area, where a common utility touches many units a little."""
 
@@ -52,19 +55,20 @@ def takes(kept: Kept) -> bool:
     return kept.row.state in OPEN or kept.row.active
 
 
-def find(finding: Finding, shadow: bool, kept: Iterable[Kept]) -> Kept | None:
+def find(finding: Finding, shadow: bool, kept: Iterable[Kept], *, risk: bool = False) -> Kept | None:
     """Return the warning whose cause a finding shares, the nearest one; None when it is a cause of its own.
 
     Args:
         finding: what a model says.
         shadow: it comes from a shadow model: those are grouped only with their own model's.
         kept: warnings there are.
+        risk: it says that a risk index has risen.
     """
     best: tuple[float, int, Kept] | None = None
     for item in kept:
         if item.row.shadow != shadow or (shadow and finding.model != item.row.model) or not takes(item):
             continue
-        near = _nearness(finding, item)
+        near = _nearness(finding, item) or (_risen(finding, item) if risk else 0.0)
         if near > 0 and (best is None or (near, item.row.raised) > best[:2]):
             best = (near, item.row.raised, item)
     return best[2] if best is not None else None
@@ -84,6 +88,20 @@ def _nearness(finding: Finding, kept: Kept) -> float:
     if area_of(finding.path) == area_of(kept.row.path) and _points_shared(finding, kept) >= SHARED:
         return _points_shared(finding, kept)
     return 0.0
+
+
+def _risen(finding: Finding, kept: Kept) -> float:
+    """Return the nearness of a risk index that rose to a warning that may be why, or that rose with it."""
+    if not _in_time(finding, kept):
+        return 0.0
+    place = kept.row.path
+    if unit_of(finding.path) == unit_of(place):
+        return 0.9
+    if "/" in place and finding.path.startswith(place + "/"):
+        return 0.8
+    rose = [member for member in kept.members.values() if member.model == finding.model]
+    alike = max((overlap(finding.contributions, member.finding.contributions) for member in rose), default=0.0)
+    return alike / 2 if area_of(finding.path) == area_of(place) and alike >= ALIKE else 0.0
 
 
 def _in_time(finding: Finding, kept: Kept) -> bool:
