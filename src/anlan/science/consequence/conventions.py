@@ -60,6 +60,7 @@ class Weather:
         terrain: class of terrain.
         obukhov: Obukhov length, m; None takes the usual one of class and roughness.
         cloud: cloud cover, 0…1; solar: radiation on flat ground, W/m².
+        direction_deviation: standard deviation of the wind's direction over 10 minutes, radians; None where not measured.
     """
 
     wind: float
@@ -75,6 +76,7 @@ class Weather:
     obukhov: float | None = None
     cloud: float = 0.5
     solar: float = 0.0
+    direction_deviation: float | None = None
 
     @property
     def density(self) -> float:
