@@ -17,7 +17,7 @@ import pytest
 from anlan.core import log
 from anlan.core.actor import SYSTEM, Actor, Grant, Role
 from anlan.core.batch import BatchHeader, SampleBatch, decode, encode
-from anlan.core.errors import ConflictError, InvalidInputError, NotFoundError, PermissionDeniedError
+from anlan.core.errors import ConflictError, DecodeError, InvalidInputError, NotFoundError, PermissionDeniedError
 from anlan.core.events import AlarmState, AlarmTransition, Event, decode_event
 from anlan.core.health import Health
 from anlan.core.time import DAY, HOUR, SECOND, now_us
@@ -77,6 +77,7 @@ from anlan.warn.model import (
     WarnLive,
     WarnStatus,
 )
+from anlan.warn.models.edge import fetch
 from anlan.warn.models.key import node_key
 from anlan.warn.models.registry import Registry
 from anlan.warn.service import run
@@ -459,6 +460,10 @@ async def test_models_are_added_tried_in_shadow_put_live_and_taken_back(
             lambda: it.told("model.change"), lambda found: len([e for e in found if e.subject == "level-trend"]) >= 3
         )
         assert [e.data["change"] for e in changes if e.subject == "level-trend"] == ["added", "live", "shadow"]
+        manifest, shipped = await fetch(it.fabric, it.registry.public)
+        assert (manifest.node, list(shipped)) == ("test", [("level-trend", 1)])
+        with pytest.raises(DecodeError, match="signature"):
+            await fetch(it.fabric, "00" * 32)
         audited = [e for e in await it.told("audit.change") if e.subject == "level-trend"]
         assert [e.data["who"] for e in audited] == ["chen"] * 3
 

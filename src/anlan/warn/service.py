@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import nats.errors
+import nats.js.errors
 from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -35,6 +37,7 @@ from anlan.warn.features.library import library
 from anlan.warn.fleet import Fleet, actions_of, grade_counts
 from anlan.warn.ledger import Ledger
 from anlan.warn.model import LIVE, Finding, ModelKind, ModelMode, WarnLive
+from anlan.warn.models.edge import publish
 from anlan.warn.models.key import node_key
 from anlan.warn.models.library import built_in
 from anlan.warn.models.registry import Registry
@@ -543,6 +546,16 @@ class WarnService:
             await self.keep(changes)
             await self._store()
         self.outbox.wake()
+        await self.ship()
+
+    async def ship(self) -> None:
+        """Put the models in force onto the fabric, for whoever runs them elsewhere."""
+        try:
+            await publish(self.fabric, self.node, self.registry.public, self.fleet.versions, now_us())
+        except (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError) as error:
+            self.health.problems["ship"] = f"模型未能分发 / the models could not be put on the fabric: {error}"
+        else:
+            self.health.problems.pop("ship", None)
 
 
 def is_open(row: Any) -> bool:
@@ -559,6 +572,7 @@ async def run(fabric: Fabric, health: Health, stop: asyncio.Event) -> None:
     await Desk(service).serve()
     health.ready = True
     logger.info("warnings from record %d, %d models", service.sequence, len(service.fleet.versions))
+    await service.ship()
     jobs: list[Coroutine[Any, Any, None]] = [
         service.take_snapshots(),
         service.publish_live(),

@@ -31,7 +31,7 @@ _PUBLISH: dict[str, tuple[str, ...]] = {
     "alarms": ("log.tick", "log.command", "live.>", "svc.historian.series"),
     "historian": (),
     "works": ("log.config", "config.>", "svc.>"),
-    "warn": ("live.>", "svc.historian.>", "svc.monitor.>", "svc.registers.>"),
+    "warn": ("live.>", "config.models.>", "svc.historian.>", "svc.monitor.>", "svc.registers.>"),
     "web": ("svc.>",),
     "runtime": (">",),
     "watchdog": (),

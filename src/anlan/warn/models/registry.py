@@ -51,6 +51,8 @@ class Version:
     created_by: str
     built_in: bool
     flagged: int
+    definition: bytes = b""
+    signature: str = ""
     info: ModelInfo | None = None
     problem: Problem | None = None
 
@@ -71,14 +73,14 @@ class Registry:
     Args:
         records: where they rest.
         node: id of the node.
-        key: signs what is added, and is the one a version must be signed with.
+        key: signs what is added, and is the one a version must be signed with; ``public`` is its public half as hex.
     """
 
     def __init__(self, records: Records, node: str, key: Ed25519PrivateKey) -> None:
         self._records = records
         self._node = node
         self._key = key
-        self._public = public_of(key)
+        self.public = public_of(key)
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -113,6 +115,8 @@ class Registry:
             created_by=row.created_by,
             built_in=row.built_in,
             flagged=row.flagged,
+            definition=row.definition,
+            signature=row.signature,
             info=info,
             problem=problem,
         )
@@ -121,7 +125,7 @@ class Registry:
         digest = digest_of(row.definition, row.file)
         if digest != row.digest:
             return "模型文件被改动:哈希不符", "the model file was altered: its hash does not match"
-        if row.signed_by != self._public:
+        if row.signed_by != self.public:
             return "模型由其他密钥签名", "it is signed by another key than this node's"
         if not signed(row.signed_by, row.signature, bytes.fromhex(digest)):
             return "模型签名无效", "its signature does not hold"
@@ -259,7 +263,7 @@ class Registry:
             file=file,
             digest=digest,
             signature=self._key.sign(bytes.fromhex(digest)).hex(),
-            signed_by=self._public,
+            signed_by=self.public,
             built_in=built_in,
             created=now,
             created_by=actor.user,
