@@ -252,6 +252,7 @@ class WarningRow(msgspec.Struct, frozen=True, omit_defaults=True):
         active: its condition still holds.
         shadow: raised by a shadow model: nobody was told.
         findings: how many findings, of how many models, were grouped into it.
+        expected: when the target event is expected, as ``lead`` was said at; 0 when the model cannot say.
         answers: users who answered; ``need`` how many must, at escalation step ``step``; ``next_step`` when it goes on.
         outcome, event: once scored: what it was worth, and the event that decided it.
     """
@@ -288,6 +289,7 @@ class WarningRow(msgspec.Struct, frozen=True, omit_defaults=True):
     closed: int = 0
     outcome: WarningOutcome | None = None
     event: str = ""
+    expected: int = 0
 
 
 class SimilarCase(msgspec.Struct, frozen=True, omit_defaults=True):

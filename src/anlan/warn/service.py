@@ -18,7 +18,6 @@ from typing import Any
 import msgspec
 import nats.errors
 import nats.js.errors
-from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from anlan.core import log
@@ -30,13 +29,14 @@ from anlan.core.time import HOUR, SECOND, now_us
 from anlan.plant.model import AlarmDefinition, Plant, Point, SiteInfo, decode_plant
 from anlan.store.fabric.client import EVENTS, LOG, Fabric
 from anlan.store.fabric.log import LogMessage, LogReader
-from anlan.store.records.base import Records, open_engine, upgrade
+from anlan.store.records.base import Records, open_engine
+from anlan.warn import budgets
 from anlan.warn import state as rest
 from anlan.warn.facts import Facts
 from anlan.warn.features.library import library
 from anlan.warn.fleet import Fleet, actions_of, grade_counts
 from anlan.warn.ledger import Ledger
-from anlan.warn.model import LIVE, Finding, ModelKind, ModelMode, WarnLive
+from anlan.warn.model import LIVE, Finding, ModelKind, WarnLive
 from anlan.warn.models.edge import publish
 from anlan.warn.models.key import node_key
 from anlan.warn.models.library import built_in
@@ -44,11 +44,10 @@ from anlan.warn.models.registry import Registry
 from anlan.warn.notify import Notifier
 from anlan.warn.outbox import Outbox
 from anlan.warn.risk_watch import RiskWatch
+from anlan.warn.startup import make_schema, sequence_at, warm_up
 from anlan.warn.stream.engine import WarnEngine
-from anlan.warn.tables import WarningModelRecord
 from anlan.warn.warnings.engine import Book
 from anlan.warn.warnings.record import Changes, Mint, member_key, merged
-from anlan.warn.warnings.scoring import WEEK, sheet
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +62,6 @@ NEAR = 200
 """Records of the log behind which time still counts as now: nobody is told and no risk made of what was long ago."""
 WARM_UP = HOUR
 """How much of the log is read at a first start, so that windows are full."""
-SHEET_PERIOD = 4 * WEEK
 EMPTY_PLANT = Plant(site=SiteInfo(id="", name=""))
 _transition = msgspec.convert
 
@@ -104,7 +102,7 @@ class WarnService:
         self.directory = settings.directory("warn")
         await self.fabric.ensure_streams()
         self.sql = open_engine(settings)
-        await self._schema()
+        await make_schema(self.sql)
         records = Records(self.sql)
         self.ledger = Ledger(records)
         self.registry = Registry(records, self.node, node_key(settings.directory("secrets")))
@@ -116,20 +114,7 @@ class WarnService:
         await self._learn_fleet()
         await self.outbox.resume()
         await self._resume()
-        await asyncio.to_thread(self._warm_up)
-
-    async def _schema(self) -> None:
-        """See that the tables are there; another part may be making them at this moment."""
-        table = WarningModelRecord.__tablename__
-        for attempt in range(50):
-            if await asyncio.to_thread(lambda: inspect(self.sql).has_table(table)):
-                return
-            try:
-                await asyncio.to_thread(upgrade, self.sql)
-            except SQLAlchemyError:
-                if attempt == 49:
-                    raise
-                await asyncio.sleep(0.2)
+        await asyncio.to_thread(warm_up, lambda: self._build(self.plant))
 
     async def _learn_fleet(self) -> None:
         versions = await asyncio.to_thread(self.registry.versions, every=False)
@@ -184,35 +169,11 @@ class WarnService:
             self.revision, document = await self.fabric.current_config()
             self.plant = decode_plant(document)
         self.engine = await asyncio.to_thread(self._build, self.plant)
-        self.sequence = await self._sequence_at(now_us() - WARM_UP, int(info.first_seq), int(info.last_seq)) - 1
+        first = await sequence_at(self.fabric, now_us() - WARM_UP, int(info.first_seq), int(info.last_seq))
+        self.sequence = first - 1
 
     def _build(self, plant: Plant) -> WarnEngine:
         return WarnEngine(plant, self.fleet.models, self.library, self.fleet.files, self.node)
-
-    async def _sequence_at(self, time: int, first: int, last: int) -> int:
-        """Return the first record of the log that was written at or after ``time``, by halving."""
-        low, high = max(first, 1), last + 1
-        while low < high:
-            middle = (low + high) // 2
-            messages = LogReader(self.fabric, start=middle).batches(1, wait=2.0)
-            try:
-                found = await anext(messages)
-            finally:
-                await messages.aclose()  # type: ignore[attr-defined]  # an async generator, typed as an iterator
-            if found and found[0].stored < time:
-                low = middle + 1
-            else:
-                high = middle
-        return low
-
-    def _warm_up(self) -> None:
-        """Run every kernel once on a stream of its own, so that the first record waits for none."""
-        engine = self._build(self.plant)
-        start = now_us() // SECOND * SECOND
-        for second in range(6):
-            engine.tick(start + second * SECOND, 0)
-        engine.predictions()
-        engine.snapshot()
 
     def _learn_plant(self) -> None:
         self._points: dict[int, Point] = self.plant.point_by_number()
@@ -507,28 +468,10 @@ class WarnService:
             if self.budgets_due and self.reconciled:
                 self.budgets_due = False
                 with contextlib.suppress(SQLAlchemyError):
-                    await self.judge_budgets()
+                    versions = self.fleet.versions
+                    if await asyncio.to_thread(budgets.judge, self.ledger, self.registry, versions, now_us()):
+                        self.outbox.wake()
             await asyncio.sleep(1.0)
-
-    async def judge_budgets(self) -> None:
-        """Flag the live models that are below their budget, and take back the flag of those that are not any more."""
-        now = now_us()
-        start = now - SHEET_PERIOD
-        claims = await asyncio.to_thread(self.ledger.claims, start, now)
-        for version in self.fleet.versions:
-            if version.mode is not ModelMode.LIVE:
-                continue
-            own = [claim for claim in claims if (claim.model, claim.version) == version.key]
-            # A model is judged over the time it has run, not over weeks before it was there.
-            found = sheet(own, (), max(start, version.created), now, version.model.budget)
-            if found.within_budget is None:
-                continue
-            reason = (
-                f"precision {found.precision or 0:.2f} (budget {version.model.budget.precision:g}), "
-                f"{found.false_a_week or 0:.1f} false a week (budget {version.model.budget.false_a_week:g})"
-            )
-            if await asyncio.to_thread(self.registry.flag, version.key, 0 if found.within_budget else now, reason):
-                self.outbox.wake()
 
     async def refit(self) -> None:
         """Run the models that the registry now says; the others' findings end."""
