@@ -78,7 +78,7 @@ def detector(plant: Plant) -> tuple[WarningModel, bytes]:
     names = tuple(point.path for point in points)
     middle = np.array([((point.low or 0.0) + (point.high or 100.0)) / 2 for point in points])
     values = middle * (1 + 0.001 * np.random.default_rng(2).standard_normal((600, len(points))))
-    fitted = fit(Table(names, START + np.arange(600) * 10 * SECOND, values), Settings(0.001, members=("t2",)))
+    fitted = fit(Table(names, START + np.arange(600) * 10 * SECOND, values), Settings(0.001))
     return WarningModel("bench", ModelKind.DETECTOR, step=SECOND), fitted.encode(model_id="bench")
 
 

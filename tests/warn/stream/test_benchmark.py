@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from anlan.warn.stream.engine import NO_FEATURES
 from benchmarks.warn import engine_cost, grid_rate, many_points
+
+from anlan.warn.stream.engine import NO_FEATURES
 
 
 def test_slice_of_the_benchmark_gives_its_figures() -> None:
