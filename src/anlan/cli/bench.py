@@ -94,6 +94,24 @@ def register(app: typer.Typer) -> None:
         """Acknowledged samples/s through the MQTT listener. Example: anlan bench gateway."""
         _run("gateway", quick, as_json)
 
+    @bench.command()
+    def warn(quick: QuickOption = False, as_json: JsonOption = False) -> None:
+        """Steps and samples/s of the engine of warnings, cost of each member. Example: anlan bench warn."""
+        _run("warn", quick, as_json)
+
+    @bench.command("warn-park")
+    def warn_park(
+        seeds: Annotated[int, typer.Option(help="Runs with four slow faults each.")] = 20,
+        days: Annotated[float, typer.Option(help="Days of normal running.")] = 2.0,
+        quick: QuickOption = False,
+        as_json: JsonOption = False,
+    ) -> None:
+        """Slow faults of the virtual park warned of before their alarms, and false warnings on normal days.
+
+        Example: anlan bench warn-park --seeds 5 --days 0.5
+        """
+        _run("warn_park", quick, as_json, seeds=seeds, days=days)
+
     @app.command()
     def chaos(
         kills: Annotated[int, typer.Option(help="How many kill -9 at random moments.")] = 100,
