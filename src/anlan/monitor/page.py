@@ -17,6 +17,7 @@ from anlan.plant.model import AlarmPolicy
 from anlan.store.historian.requests import JournalPage, JournalQuery
 from anlan.web.components import Form, button, empty, grid, kpi, kpis, link, live, panel, raw, say, set_rows
 from anlan.web.pages.tabs import tabs
+from anlan.web.registry import widgets
 from anlan.web.shell import View, page_spec
 
 CRITICAL = 1
@@ -53,6 +54,8 @@ def overview(view: View) -> None:
             ("delay", "/health"),
         ):
             kpi(key, t(f"kpi.{key}"), href)
+    for widget in widgets("overview"):
+        widget.build(view)
     with ui.element("div").classes("ov"):
         with panel(t("map.title"), classes="an-live", style="grid-area:map"), ui.element("div").classes("ov-map"):
             live("card", "ov-card")

@@ -23,7 +23,7 @@ from starlette.staticfiles import StaticFiles
 from anlan.core.actor import Actor, Permission
 from anlan.core.errors import AnlanError, PermissionDeniedError
 from anlan.web import i18n, theme
-from anlan.web.components import empty, live, pieces, raw, say, text
+from anlan.web.components import empty, live, pieces, priority_shape, raw, say, text
 from anlan.web.context import WebContext
 from anlan.web.errors import SignInRequiredError
 from anlan.web.live import data, socket
@@ -342,7 +342,7 @@ def _header(view: View) -> None:
         bar._props["aria-label"] = t("head.alarm_bar")
         bar._props["aria-live"] = "polite"
         counts = "".join(
-            f'<a class="an-count p{p} zero" href="/alarms?priority={p}">{_shape(p)}'
+            f'<a class="an-count p{p} zero" href="/alarms?priority={p}">{priority_shape(p)}'
             f"<span>{html.escape(t(f'priority.{p}'))}</span><b>–</b></a>"
             for p in (1, 2, 3, 4)
         )
@@ -379,18 +379,6 @@ def _tools(view: View) -> None:
         tool.props(setting)
         tool._props["title"] = hint
         tool._props["aria-label"] = hint
-
-
-_SHAPES = {1: "M1 1H15V15H1Z", 2: "M8 1.2 15.4 14.6H.6Z", 3: "M.6 1.4H15.4L8 14.8Z", 4: "M8 .8 15.2 8 8 15.2.8 8Z"}
-_DIGIT_AT = {1: 11.8, 2: 13, 3: 9.6, 4: 11.6}
-
-
-def _shape(priority: int, size: int = 16) -> str:
-    return (
-        f'<svg width="{size}" height="{size}" viewBox="0 0 16 16" aria-hidden="true"><path d="{_SHAPES[priority]}" '
-        f'fill="var(--p{priority})"/><text x="8" y="{_DIGIT_AT[priority]}" text-anchor="middle" font-size="9.5" '
-        f'font-weight="700" fill="var(--p{priority}-on)">{priority}</text></svg>'
-    )
 
 
 def _navigation(view: View, current: PageSpec, specs: Sequence[PageSpec]) -> None:

@@ -433,10 +433,11 @@ class Rooms:
 
     async def serve_registers(self) -> None:
         """Serve the registers; see ``fake_registers``."""
-        from tests.web.console import fake_registers, fake_safety
+        from tests.web.console import fake_registers, fake_safety, fake_warn
 
         await fake_registers.serve(self.fabric)
         await fake_safety.serve(self.fabric)
+        self.warn = await fake_warn.serve(self.fabric, self.plant)
 
 
 def fake_performance(rooms: Rooms, request: PerformanceQuery) -> Performance:

@@ -16,7 +16,9 @@ from anlan.monitor import page as monitor_page
 from anlan.perceive import page as perceive_page
 from anlan.settings import from_environment
 from anlan.store.fabric.client import Fabric
-from anlan.web import service
+from anlan.warn import api as warn_api
+from anlan.warn import page as warn_page
+from anlan.web import registry, service
 from anlan.web.audit import Auditor
 from anlan.web.auth import users
 from anlan.web.auth.model import NewUser
@@ -55,6 +57,8 @@ def make_people() -> None:
 async def main() -> None:
     monitor_page.register()
     perceive_page.register()
+    warn_page.register()
+    registry.register_router(warn_api.router)
     health = Health("web", started=now_us())
     async with await Fabric.connect(from_environment(), "web", name="web") as fabric:
         stop = asyncio.Event()

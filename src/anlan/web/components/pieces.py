@@ -86,8 +86,11 @@ def grid(
     select: bool = False,
     guide: bool = False,
     open_to: str = "",
+    pick: bool = False,
 ) -> Element:
     """Place a table; columns carry ``key``, ``headerName`` and a ``format`` that ``anlan.js`` knows.
+
+    A column with ``wide`` is shown on wide screens only.
 
     Args:
         key: names the table for ``set_rows``.
@@ -95,6 +98,7 @@ def grid(
         click: event that a click on a row sends, with the row's id.
         guide: a click on a row shows that alarm's guidance card.
         open_to: address that a double click opens, the row's id is added.
+        pick: one row is chosen by a click.
     """
     setup = {"columns": list(columns), "rows": msgspec.to_builtins(list(rows)), "id": id_field}
     setup |= {
@@ -105,6 +109,7 @@ def grid(
         "select": select,
         "guide": guide,
         "open": open_to,
+        "pick": pick,
     }
     return live("grid", "grid", key=key, setup=msgspec.json.encode(setup).decode())
 
@@ -135,3 +140,16 @@ def button(words: str, on_click: Any, *, main: bool = False, danger: bool = Fals
         element.disable()
         element.tooltip(off)
     return element
+
+
+_SHAPES = {1: "M1 1H15V15H1Z", 2: "M8 1.2 15.4 14.6H.6Z", 3: "M.6 1.4H15.4L8 14.8Z", 4: "M8 .8 15.2 8 8 15.2.8 8Z"}
+_DIGIT_AT = {1: 11.8, 2: 13, 3: 9.6, 4: 11.6}
+
+
+def priority_shape(priority: int, size: int = 16) -> str:
+    """Return the shape of a priority or grade 1 … 4 as markup: never colour alone."""
+    return (
+        f'<svg width="{size}" height="{size}" viewBox="0 0 16 16" aria-hidden="true"><path d="{_SHAPES[priority]}" '
+        f'fill="var(--p{priority})"/><text x="8" y="{_DIGIT_AT[priority]}" text-anchor="middle" font-size="9.5" '
+        f'font-weight="700" fill="var(--p{priority}-on)">{priority}</text></svg>'
+    )

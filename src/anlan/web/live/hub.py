@@ -23,6 +23,7 @@ from anlan.core.errors import AnlanError
 from anlan.core.events import AlarmTransition, EventType, decode_event
 from anlan.core.time import MINUTE, SECOND, now_us
 from anlan.store.historian.requests import JournalPage, JournalQuery
+from anlan.web import registry
 from anlan.web.live import frame as frames
 from anlan.web.live.frame import AlarmBook, Key
 from anlan.web.live.model import Source, Standing, StandingList, Trouble
@@ -96,6 +97,7 @@ class Hub:
         self.frames = 0
         self.book = AlarmBook()
         self.sources: tuple[Source, ...] = ()
+        self.feeds = registry.feeds()
         self._aside: dict[str, tuple[Standing, ...]] | None = None
         self._raises: deque[tuple[int, str]] = deque()
         self._started = now_us()
@@ -118,6 +120,24 @@ class Hub:
         # While the log refuses, alarms ring provisionally and the monitor lists them: read the list at once.
         await self.context.fabric.client.subscribe(log.LIVE_ALARM, cb=self._note_provisional)
         await self._remember_rate()
+        following = [asyncio.ensure_future(self._follow(feed)) for feed in self.feeds]
+        try:
+            await self._make_frames()
+        finally:
+            for task in following:
+                task.cancel()
+            await asyncio.gather(*following, return_exceptions=True)
+
+    async def _follow(self, feed: registry.Feed) -> None:
+        while True:
+            try:
+                await feed.run(self.context, self._nudge.set)
+            except Exception:
+                # A room's part that fails must not take the frame with it.
+                logger.exception("the feed %s failed and begins anew", feed.name)
+            await asyncio.sleep(PERIOD_S)
+
+    async def _make_frames(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
@@ -237,6 +257,8 @@ class Hub:
                 shared[page.key] = self._delta_part(page.key, now, quality)
             page.put(frames.join(shared[page.key], self._some(page, changed)))
         self.book.settle()
+        for feed in self.feeds:
+            feed.settle()
 
     def _quality_changes(self) -> NDArray[np.intp]:
         current = self.context.values.quality
@@ -272,6 +294,7 @@ class Hub:
             body["full"] = True
             body["up"] = [row for row in self.book.rows.values() if frames.covers(key, row.path)]
             body["q"] = list(zip(values.point[rows].tolist(), values.quality[rows].tolist(), strict=True))
+            body["x"] = self._extra(key, full=True)
             self._full[key] = _encode(body)
         return self._full[key]
 
@@ -287,7 +310,14 @@ class Hub:
             codes = values.quality[rows]
             shown = np.where(codes >= 0x40, codes, 0)
             body["q"] = list(zip(values.point[rows].tolist(), shown.tolist(), strict=True))
+        if extra := self._extra(key, full=False):
+            body["x"] = extra
         return _encode(body)
+
+    def _extra(self, key: Key, *, full: bool) -> dict[str, Any]:
+        """Return the parts of the frame that rooms above the web floor add."""
+        parts = {feed.name: feed.part(key, full) for feed in self.feeds}
+        return {name: part for name, part in parts.items() if part is not None}
 
     def _common(self, key: Key, now: int) -> dict[str, Any]:
         rows = [row for row in self.book.rows.values() if frames.covers(key, row.path)]

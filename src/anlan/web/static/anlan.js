@@ -3,7 +3,7 @@
 "use strict";
 (() => {
   const boot = window.ANLAN;
-  const A = (window.anlan = { alarms: new Map(), values: new Map(), quality: new Map(), parts: {}, counts: null, kpi: {}, plant: null });
+  const A = (window.anlan = { alarms: new Map(), values: new Map(), quality: new Map(), parts: {}, counts: null, kpi: {}, plant: null, extra: {} });
   const T = (key, args) => {
     let text = (window.ANLAN_TEXTS || {})[key] ?? key;
     for (const [name, value] of Object.entries(args || {})) text = text.replaceAll(`{${name}}`, value);
@@ -156,6 +156,7 @@
     if (frame.kpi) A.kpi = { ...A.kpi, ...frame.kpi };
     if (frame.parts) A.parts = { ...A.parts, ...frame.parts };
     if (frame.problems) A.problems = frame.problems;
+    for (const [name, part] of Object.entries(frame.x || {})) A.extra[name]?.(part, frame.full);
     A.last = frame;
     each("frame", frame);
     document.body.dataset.frames = (+(document.body.dataset.frames || 0) + 1);
@@ -459,18 +460,20 @@
     const ag = await loadGrid();
     await A.loadPlant().catch(() => {});
     const setup = JSON.parse(node.dataset.setup);
-    const columns = setup.columns.map((column) => {
-      const { format, key, right, ...rest } = column;
+    const columns = setup.columns.filter((column) => !column.wide || innerWidth >= 1500).map((column) => {
+      const { format, key, right, wide, ...rest } = column;
       const definition = { field: key, colId: key, tooltipField: format ? undefined : key, headerClass: right ? "r" : undefined, cellClass: right ? "r" : undefined, ...rest };
       if (format === "button") definition.cellRenderer = (p) => (p.value ? `<button class="mini" data-row="${esc(p.node.id)}" data-verb="${esc(p.value.verb)}" ${p.value.off ? `disabled title="${esc(p.value.off)}"` : ""}>${esc(p.value.text)}</button>` : "");
       else if (format === "buttons") definition.cellRenderer = (p) => `<span style="display:inline-flex;gap:5px;vertical-align:middle;line-height:1">${(p.value || []).map((b) => `<button class="mini" data-row="${esc(p.node.id)}" data-verb="${esc(b.verb)}" ${b.off ? `disabled title="${esc(b.off)}"` : ""}>${esc(b.text)}</button>`).join("")}</span>`;
       else if (format) { definition.cellRenderer = (p) => FORMATS[format](p.value); definition.useValueFormatterForExport = false; }
-      if (format === "pill" || format === "button" || format === "buttons" || format === "link") { definition.equals = (a, b) => JSON.stringify(a) === JSON.stringify(b); definition.comparator = (a, b) => String(a?.text ?? "").localeCompare(String(b?.text ?? "")); definition.keyCreator = (p) => p.value?.text; definition.valueFormatter = (p) => p.value?.text ?? ""; definition.filterValueGetter = (p) => p.data[key]?.text; }
+      if (["pill", "button", "buttons", "link", "grade", "lead"].includes(format)) { definition.equals = (a, b) => JSON.stringify(a) === JSON.stringify(b); definition.comparator = (a, b) => String(a?.text ?? "").localeCompare(String(b?.text ?? "")); definition.keyCreator = (p) => p.value?.text; definition.valueFormatter = (p) => p.value?.text ?? ""; definition.filterValueGetter = (p) => p.data[key]?.text; definition.getQuickFilterText = (p) => p.value?.text ?? ""; }
+      if (format === "grade") definition.comparator = (a, b) => a.g - b.g;
+      else if (format === "lead") definition.comparator = (a, b) => (a?.until || Infinity) - (b?.until || Infinity);
       return definition;
     });
     const api = ag.createGrid(node, {
       theme: A.gridTheme, columnDefs: columns, rowData: setup.rows || [], localeText, defaultColDef: { sortable: true, resizable: true, suppressMovable: true, suppressHeaderMenuButton: true }, animateRows: false, tooltipShowDelay: 400, enableCellTextSelection: true,
-      getRowId: setup.id ? (p) => String(p.data[setup.id]) : undefined, rowSelection: setup.select ? { mode: "multiRow", headerCheckbox: true, checkboxes: true, enableClickSelection: true } : undefined, selectionColumnDef: { width: 40 },
+      getRowId: setup.id ? (p) => String(p.data[setup.id]) : undefined, rowSelection: setup.select ? { mode: "multiRow", headerCheckbox: true, checkboxes: true, enableClickSelection: true } : setup.pick ? { mode: "singleRow", checkboxes: false, enableClickSelection: true } : undefined, selectionColumnDef: { width: 40 },
       overlayNoRowsTemplate: `<div class="empty"><b>${esc(setup.empty || "")}</b><span>${esc(setup.hint || "")}</span></div>`,
       onRowClicked: (event) => { if (!event.event.target.closest("[data-verb], .ag-cell:has([data-verb])") && setup.click) send(setup.click, event.data[setup.id]); if (setup.guide) A.guide?.(event.data); },
       onRowDoubleClicked: (event) => { if (setup.open) location.href = setup.open + encodeURIComponent(event.data[setup.id]); },
@@ -493,11 +496,13 @@
       }
     }, true);
     node._grid = api;
+    node._setup = setup;
     node._rows = (rows) => api.setGridOption("rowData", rows);
     node._selected = () => api.getSelectedRows();
   }
   A.rows = (id, rows) => { const node = document.querySelector(`[data-key="${id}"]`); if (node?._rows) node._rows(rows); else setTimeout(() => A.rows(id, rows), 60); };
   A.quick = (id, text) => document.querySelector(`[data-key="${id}"]`)?._grid?.setGridOption("quickFilterText", text);
+  A.emptyText = (id, html) => { const node = document.querySelector(`[data-key="${id}"]`); node?._grid?.setGridOption("overlayNoRowsTemplate", html); const shown = node && $(".ag-overlay .empty", node); if (shown) shown.outerHTML = html; };
   A.csv = (id, name) => document.querySelector(`[data-key="${id}"]`)?._grid?.exportDataAsCsv({ fileName: name });
 
   Object.assign(A, { T, trouble, $, $$, esc, css, el, put, cls, named, get, send, fmt, hm, hms, time, day, moment, span, shape, prio, badClass, qualityText, compare, stateText, rowName, rowTitle, limitOf, unitName, pointOf, valueOf, pointValue, loadCharts, palette, paint, font, watchSize, limitLines, limitColor, worstOf, spark, ackButton, icon, bytes, boot, zh, FORMATS, loadGrid });

@@ -1,7 +1,7 @@
 /* The site map: zones in local metres on a canvas, no tiles. Redrawn only when something changed. Part of anlan.js's shared frame. */
 "use strict";
 (() => {
-  const A = window.anlan, { $, T, esc, css, put, named, shape, badClass, pointOf, valueOf, pointValue, unitName } = A;
+  const A = window.anlan, { $, T, esc, css, put, cls, named, shape, badClass, pointOf, valueOf, pointValue, unitName } = A;
   const SHAPES = {
     1: (c, x, y, r) => c.rect(x - r, y - r, 2 * r, 2 * r),
     2: (c, x, y, r) => { c.moveTo(x, y - r * 1.15); c.lineTo(x + r * 1.15, y + r * 0.95); c.lineTo(x - r * 1.15, y + r * 0.95); c.closePath(); },
@@ -22,8 +22,18 @@
     const canvas = document.createElement("canvas"), tip = A.el("div", { class: "tip" });
     canvas.tabIndex = 0; canvas.setAttribute("role", "img"); canvas.setAttribute("aria-label", T("map.aria"));
     node.append(canvas, tip);
-    node.append(A.el("div", { class: "legend" }, [1, 2, 3, 4].map((p) => `<span>${shape(p, 11)}${esc(A.prio(p))}</span>`).join("") +
-      `<span><svg width="8" height="8"><circle cx="4" cy="4" r="3" fill="var(--map-dot)"/></svg>${esc(T("map.normal"))}</span><span><svg width="11" height="11" viewBox="0 0 11 11"><circle cx="5.5" cy="5.5" r="4" fill="none" stroke="var(--low)" stroke-width="1.4"/><path d="M2.5 8.5 8.5 2.5" stroke="var(--low)" stroke-width="1.4"/></svg>${esc(T("map.bad"))}</span>`));
+    let layer = node.dataset.layer || "alarms";
+    const risky = () => layer === "risk", riskOf = (path) => A.warn?.col.get(path);
+    const legend = A.el("div", { class: "legend" });
+    node.append(legend);
+    const alarmLegend = ([1, 2, 3, 4].map((p) => `<span>${shape(p, 11)}${esc(A.prio(p))}</span>`).join("") +
+      `<span><svg width="8" height="8"><circle cx="4" cy="4" r="3" fill="var(--map-dot)"/></svg>${esc(T("map.normal"))}</span><span><svg width="11" height="11" viewBox="0 0 11 11"><circle cx="5.5" cy="5.5" r="4" fill="none" stroke="var(--low)" stroke-width="1.4"/><path d="M2.5 8.5 8.5 2.5" stroke="var(--low)" stroke-width="1.4"/></svg>${esc(T("map.bad"))}</span>`);
+    const riskLegend = `<span class="hi">${esc(T("risk.layer"))}</span>` + [1, 2, 3, 4].map((p) => `<span>${shape(p, 11)}${esc(T(`riskcolour.${p}`))}</span>`).join("") + `<span><svg width="13" height="13"><circle cx="6.5" cy="6.5" r="5" fill="none" stroke="var(--p1)" stroke-width="2"/></svg>${esc(T("risk.ring"))}</span>`;
+    const layers = A.el("div", { class: "layers hidden", role: "group", "aria-label": T("risk.layers") }, ["alarms", "risk"].map((name) => `<button class="mini" data-layer="${name}">${esc(T(`risk.layer_${name}`))}</button>`).join(""));
+    node.append(layers);
+    const dress = () => { put(legend, risky() ? riskLegend : alarmLegend); for (const b of layers.children) { cls(b, "on", b.dataset.layer === layer); b.setAttribute("aria-pressed", b.dataset.layer === layer); } };
+    layers.onclick = (event) => { const b = event.target.closest("[data-layer]"); if (b) { layer = b.dataset.layer; dress(); draw(); } };
+    dress();
     const controls = A.el("div", { class: "ctl" }, `<button title="${esc(T("map.zoom_in"))}" aria-label="${esc(T("map.zoom_in"))}">+</button><button title="${esc(T("map.zoom_out"))}" aria-label="${esc(T("map.zoom_out"))}">−</button><button title="${esc(T("map.fit"))}" aria-label="${esc(T("map.fit"))}">⤢</button>`);
     node.append(controls);
     const plant = await A.loadPlant(), map = plant.map;
@@ -45,7 +55,7 @@
       ox = (w - (x1 - x0) * scale) / 2 - x0 * scale; oy = top + ((h - top - bottom) - (y1 - y0) * scale) / 2 + y1 * scale;
       userMoved = false; draw();
     }
-    const readColors = () => { for (const name of ["map-bg", "map-unit", "map-unit-line", "map-solid", "map-dot", "map-water", "map-road", "low", "text", "high", "line", "panel", "p1", "p2", "p3", "p4", "p1-tint", "p2-tint", "p3-tint", "p4-tint", "accent", "soft", "hatch"]) colors[name] = css(name); };
+    const readColors = () => { for (const name of ["map-bg", "map-unit", "map-unit-line", "map-solid", "map-dot", "map-water", "map-road", "low", "text", "high", "line", "panel", "p1", "p2", "p3", "p4", "p1-tint", "p2-tint", "p3-tint", "p4-tint", "p1-on", "p2-on", "p3-on", "p4-on", "accent", "soft", "hatch"]) colors[name] = css(name); };
     function state() {
       worst = new Map(); dotState = new Map();
       for (const row of A.sorted()) {
@@ -84,8 +94,36 @@
       if (!inner || lit) { context.fillStyle = lit ? colors[`p${bad.priority}-tint`] : colors["map-unit"]; context.fill(); }
       context.setLineDash(bad && !bad.active ? [4, 3] : []); context.lineWidth = bad ? (inner ? 1.5 : 2) : hover === zone ? 1.6 : inner ? 0.7 : 1; context.strokeStyle = bad ? colors[`p${bad.priority}`] : hover === zone ? colors.accent : colors["map-unit-line"]; context.stroke(); context.setLineDash([]);
     }
+    /* The layer of risk: a place is filled in the colour of its live risk, a red one ringed so that nothing hides it. */
+    function fillRisk(zone) {
+      const risk = riskOf(zone.path), inner = nested(zone), area = areas.has(zone.path);
+      trace(zone.rings);
+      if (!inner) { context.fillStyle = colors["map-unit"]; context.fill(); }
+      if (risk && !area) { context.fillStyle = colors[`p${risk[0]}-tint`]; context.fill(); }
+      context.lineWidth = node._chosen === zone.path ? 2.4 : hover === zone ? 1.8 : 1; context.strokeStyle = node._chosen === zone.path || hover === zone ? colors.accent : risk ? colors[`p${risk[0]}`] : colors["map-unit-line"]; context.stroke();
+    }
+    function drawRisk() {
+      context.textBaseline = "middle"; context.textAlign = "left";
+      for (const zone of unitZones) {
+        const risk = riskOf(zone.path); if (!risk || areas.has(zone.path)) continue;
+        const [bx0, by0, bx1, by1] = zone.box, cx = (X(bx0) + X(bx1)) / 2, cy = (Y(by0) + Y(by1)) / 2, small = (bx1 - bx0) * scale < 60 || (by1 - by0) * scale < 26;
+        const text = String(Math.round(risk[1])), size = small ? 11 : 15;
+        context.font = `600 ${size}px ${css("mono")}`;
+        const width = context.measureText(text).width + size + 16, height = size + 9;
+        context.beginPath(); context.rect(cx - width / 2, cy - height / 2, width, height); context.fillStyle = colors.panel; context.fill(); context.lineWidth = 1.2; context.strokeStyle = colors[`p${risk[0]}`]; context.stroke();
+        context.beginPath(); SHAPES[risk[0]](context, cx - width / 2 + 6 + size / 2, cy, size / 2.4); context.fillStyle = colors[`p${risk[0]}`]; context.fill();
+        context.fillStyle = colors.high; context.fillText(text, cx - width / 2 + size + 11, cy + 1);
+      }
+      for (const zone of unitZones) {
+        const risk = riskOf(zone.path); if (!risk || risk[0] !== 1 || areas.has(zone.path)) continue;
+        const [bx0, by0, bx1, by1] = zone.box;
+        context.lineWidth = 3; context.strokeStyle = colors.p1; context.strokeRect(X(bx0) - 4, Y(by1) - 4, (bx1 - bx0) * scale + 8, (by1 - by0) * scale + 8);
+      }
+      context.textBaseline = "alphabetic";
+    }
     function drawZones() {
       ground.forEach(drawGround);
+      if (risky()) { for (const zone of unitZones) if (!nested(zone)) fillRisk(zone); structures.forEach(drawStructure); for (const zone of unitZones) if (nested(zone)) fillRisk(zone); return; }
       for (const zone of unitZones) if (!nested(zone)) drawPlace(zone);
       structures.forEach(drawStructure);
       for (const zone of unitZones) if (nested(zone)) drawPlace(zone);
@@ -94,15 +132,17 @@
       // 6 px at rest; smaller only where thousands share the picture.
       const room = Math.sqrt(((x1 - x0) * (y1 - y0) * scale * scale) / Math.max(1, dots.length)), radius = Math.min(3, Math.max(1.3, room / 7));
       const abnormal = [];
+      if (risky()) context.globalAlpha = 0.4;
       context.fillStyle = colors["map-dot"];
       context.beginPath();
       for (const dot of dots) {
-        const s = dotState.get(dot.number), q = A.quality.get(dot.number);
+        const s = risky() ? null : dotState.get(dot.number), q = risky() ? undefined : A.quality.get(dot.number);
         if (s || (q !== undefined && q >= 0x40)) { abnormal.push([dot, s, q]); continue; }
         const x = X(dot.x), y = Y(dot.y), r = radius;
         context.moveTo(x + r, y); context.arc(x, y, r, 0, 7);
       }
       context.fill();
+      context.globalAlpha = 1;
       abnormal.sort((a, b) => (b[1]?.score ?? 99) - (a[1]?.score ?? 99));
       for (const [dot, s, q] of abnormal) {
         const x = X(dot.x), y = Y(dot.y);
@@ -119,7 +159,7 @@
       for (const zone of unitZones) {
         const [bx0, , bx1, by1] = zone.box, width = (bx1 - bx0) * scale, area = areas.has(zone.path);
         if (width < (nested(zone) ? 70 : 34)) continue;
-        const bad = worst.get(zone.path), x = X(bx0) + (area ? 4 : 0), y = area ? Y(by1) + 14 : Y(by1) - 4;
+        const bad = risky() ? null : worst.get(zone.path), x = X(bx0) + (area ? 4 : 0), y = area ? Y(by1) + 14 : Y(by1) - 4;
         let text = nameOf(zone.path);
         while (text.length > 3 && context.measureText(text).width > width - (bad ? 40 : 8)) text = text.slice(0, -2) + "…";
         if (area) { context.globalAlpha = 0.8; context.fillStyle = colors["map-unit"]; context.fillRect(x - 2, y - 12, context.measureText(text).width + 4, 15); context.globalAlpha = 1; }
@@ -157,18 +197,19 @@
         const ratio = devicePixelRatio || 1, w = node.clientWidth, h = node.clientHeight;
         if (canvas.width !== Math.round(w * ratio) || canvas.height !== Math.round(h * ratio)) { canvas.width = Math.round(w * ratio); canvas.height = Math.round(h * ratio); }
         context.setTransform(ratio, 0, 0, ratio, 0, 0); context.clearRect(0, 0, w, h);
-        drawZones(); drawDots(); drawLabels(); drawFurniture();
+        drawZones(); drawDots(); drawLabels(); if (risky()) drawRisk(); drawFurniture();
       });
     }
     function hit(px, py) {
       let best = null, distance = 11 * 11;
-      for (const dot of dots) { const dx = X(dot.x) - px, dy = Y(dot.y) - py, d = dx * dx + dy * dy - (dotState.has(dot.number) ? 40 : 0); if (d < distance) { distance = d; best = dot; } }
+      if (!risky()) for (const dot of dots) { const dx = X(dot.x) - px, dy = Y(dot.y) - py, d = dx * dx + dy * dy - (dotState.has(dot.number) ? 40 : 0); if (d < distance) { distance = d; best = dot; } }
       if (best) return { dot: best };
       const mx = (px - ox) / scale, my = (oy - py) / scale;
       for (const zone of [...unitZones].reverse()) if (inside(zone.rings, mx, my)) return { zone }; // smallest first
       return null;
     }
     const where = (thing) => (thing.dot ? `/plant?point=${encodeURIComponent(thing.dot.p.path)}` : `/plant?unit=${encodeURIComponent(thing.zone.path)}`);
+    const go = (thing) => { if (thing.zone && risky()) { if (A.risk?.choose) { A.risk.choose(thing.zone.path); return; } location.href = `/risk?at=${encodeURIComponent(thing.zone.path)}`; return; } location.href = where(thing); };
     function showTip(thing, x, y) {
       if (!thing) { tip.style.display = "none"; return; }
       let html;
@@ -179,6 +220,8 @@
       } else {
         const bad = worst.get(thing.zone.path), u = plant.unitByPath.get(thing.zone.path) || plant.placeByPath.get(thing.zone.path);
         html = `<b>${esc(nameOf(thing.zone.path))}</b><br><span class="low">${esc(u.path)}</span>${u.substance ? `<br>${esc(T("map.substance"))} ${esc(T(`substance.${u.substance}`) === `substance.${u.substance}` ? u.substance : T(`substance.${u.substance}`))}` : ""}<br>${esc(bad ? T("map.unit_alarms", { n: bad.n }) : T("map.unit_calm"))}`;
+        const risk = riskOf(thing.zone.path);
+        if (risk) html += `<br>${shape(risk[0], 12)} ${esc(T("risk.index"))} <span class="num hi">${risk[1].toFixed(1)}</span> ${esc(T(`riskcolour.${risk[0]}`))}`;
       }
       put(tip, html); tip.style.display = "block";
       tip.style.left = `${Math.min(x + 14, node.clientWidth - tip.offsetWidth - 6)}px`; tip.style.top = `${Math.min(y + 14, node.clientHeight - tip.offsetHeight - 6)}px`;
@@ -198,15 +241,16 @@
       showTip(thing, px, py);
     });
     let tipThing = null, tipAt = [0, 0];
-    canvas.addEventListener("pointerup", (e) => { const was = drag; drag = null; if (was && !was.moved) { const box = canvas.getBoundingClientRect(), thing = hit(e.clientX - box.left, e.clientY - box.top); if (thing) location.href = where(thing); } });
+    canvas.addEventListener("pointerup", (e) => { const was = drag; drag = null; if (was && !was.moved) { const box = canvas.getBoundingClientRect(), thing = hit(e.clientX - box.left, e.clientY - box.top); if (thing) go(thing); } });
     canvas.addEventListener("pointerleave", () => { hover = null; tipThing = null; showTip(null); draw(); });
     canvas.addEventListener("keydown", (e) => {
       const step = 40, w = node.clientWidth, h = node.clientHeight;
       if (e.key === "+" || e.key === "=") zoom(1.25, w / 2, h / 2); else if (e.key === "-") zoom(0.8, w / 2, h / 2); else if (e.key === "0") fit();
       else if (e.key === "ArrowLeft") { ox += step; draw(); } else if (e.key === "ArrowRight") { ox -= step; draw(); } else if (e.key === "ArrowUp") { oy += step; draw(); } else if (e.key === "ArrowDown") { oy -= step; draw(); }
       else if (e.key === "n" || e.key === "N") { // the next unit with alarms, so that the map can be used without a mouse
-        const list = unitZones.filter((z) => worst.has(z.path)); if (list.length) { focus = (focus + 1) % list.length; const z = list[focus]; hover = z; tipThing = { zone: z }; tipAt = [X(z.box[0]), Y(z.box[3])]; showTip(tipThing, ...tipAt); draw(); }
-      } else if (e.key === "Enter" && tipThing) location.href = where(tipThing);
+        const list = risky() ? unitZones.filter((z) => riskOf(z.path) && !areas.has(z.path)).sort((a, b) => riskOf(b.path)[1] - riskOf(a.path)[1]) : unitZones.filter((z) => worst.has(z.path)); if (list.length) { focus = (focus + 1) % list.length; const z = list[focus]; hover = z; tipThing = { zone: z }; tipAt = [X(z.box[0]), Y(z.box[3])]; showTip(tipThing, ...tipAt); draw(); }
+      } else if (e.key === "Enter" && tipThing) go(tipThing);
+      else if (e.key === "r" || e.key === "R") { layer = risky() ? "alarms" : "risk"; dress(); draw(); }
       else return;
       e.preventDefault();
     });
@@ -214,10 +258,11 @@
     plus.onclick = () => zoom(1.35, node.clientWidth / 2, node.clientHeight / 2); minus.onclick = () => zoom(1 / 1.35, node.clientWidth / 2, node.clientHeight / 2); all.onclick = fit;
     new ResizeObserver(() => (userMoved ? draw() : fit())).observe(node);
     readColors(); state(); fit();
-    let drawn = "";
+    let drawn = "", painted = 0;
+    node._draw = draw;
     A.register({
       node, want: () => [...(plant.wind ? [plant.wind.speed, plant.wind.direction] : []), ...(tipThing?.dot ? [tipThing.dot.number] : [])],
-      frame(frame) { if (!frame || frame.full || frame.up?.length || frame.gone?.length || frame.q?.length) { state(); draw(); } if (plant.wind) { const d = valueOf(plant.wind.direction), s = valueOf(plant.wind.speed), now = `${d?.v} ${s?.v}`; if (now !== drawn) { drawn = now; draw(); } } if (tipThing) showTip(tipThing, ...tipAt); },
+      frame(frame) { if (!frame || frame.full || frame.up?.length || frame.gone?.length || frame.q?.length) { state(); draw(); } cls(layers, "hidden", !A.warn?.col.size); if (A.warn && A.warn.painted !== painted) { painted = A.warn.painted; if (risky()) draw(); } if (plant.wind) { const d = valueOf(plant.wind.direction), s = valueOf(plant.wind.speed), now = `${d?.v} ${s?.v}`; if (now !== drawn) { drawn = now; draw(); } } if (tipThing) showTip(tipThing, ...tipAt); },
       tick() { let red = false; for (const d of dotState.values()) if (d.priority === 1 && d.unack && d.active) red = true; if (red) { blinkOn = !blinkOn; draw(); } else if (!blinkOn) { blinkOn = true; draw(); } },
     });
     node.dataset.ready = dots.length;

@@ -27,7 +27,12 @@
     const chart = echarts.init($("#tr-chart", node));
     A.watchSize($("#tr-chart", node), chart);
     const data = new Map();
-    let marks = [], cursor = null, serial = 0, timer = 0;
+    let marks = [], cursor = null, serial = 0, timer = 0, cones = new Map(), ahead = 0;
+    const readCones = async () => { // where the points are going, when a room that knows adds it
+      const found = live() && A.cones ? await A.cones(shown.points, shown.span) : new Map();
+      cones = found; ahead = 0;
+      for (const cone of found.values()) ahead = Math.max(ahead, Math.min(cone.times[cone.times.length - 1] - A.now(), shown.span * 0.4));
+    };
     const live = () => !shown.end;
     const window_ = () => { const end = shown.end || A.now(); return [end - shown.span, end]; };
     const hueOf = (n) => { const p = plant.byNumber.get(n), mates = shown.points.filter((m) => plant.byNumber.get(m).unit === p.unit); return mates.length === 1 ? colors.trend : hues[mates.indexOf(n) % hues.length]; };
@@ -44,7 +49,7 @@
       const option = { animation: false, textStyle: { fontFamily: A.font }, grid: [], xAxis: [], yAxis: [], series: [], axisPointer: { link: [{ xAxisIndex: "all" }], lineStyle: { color: colors.accent, type: "solid" }, label: { show: false } }, tooltip: { trigger: "axis", showContent: false }, dataZoom: [{ type: "inside", xAxisIndex: list.map((_, i) => i), filterMode: "none", zoomOnMouseWheel: true, moveOnMouseMove: true }] };
       list.forEach(([unit, numbers], i) => {
         option.grid.push({ left: 62, right: 18, top: top + i * (each + gap), height: each });
-        option.xAxis.push({ type: "time", gridIndex: i, min: start / 1000, max: end / 1000, axisLine: { lineStyle: { color: colors.line } }, axisTick: { show: false }, axisLabel: { show: i === list.length - 1, color: colors.low, fontSize: 11, hideOverlap: true, formatter: (v) => (shown.span > 86400e6 ? `${A.day(v * 1000).slice(5)} ${A.hm.format(v)}` : shown.span < 1200e6 ? A.hms.format(v) : A.hm.format(v)) }, splitLine: { show: true, lineStyle: { color: colors.soft } } });
+        option.xAxis.push({ type: "time", gridIndex: i, min: start / 1000, max: (end + ahead) / 1000, axisLine: { lineStyle: { color: colors.line } }, axisTick: { show: false }, axisLabel: { show: i === list.length - 1, color: colors.low, fontSize: 11, hideOverlap: true, formatter: (v) => (shown.span > 86400e6 ? `${A.day(v * 1000).slice(5)} ${A.hm.format(v)}` : shown.span < 1200e6 ? A.hms.format(v) : A.hm.format(v)) }, splitLine: { show: true, lineStyle: { color: colors.soft } } });
         const limits = numbers.length <= 2 ? numbers.flatMap((n) => plant.alarms.filter((a) => a.point === n && a.limit != null && A.limitColor[a.kind])) : [];
         const lines = limits.map((a) => ({ yAxis: a.limit, lineStyle: { color: colors[A.limitColor[a.kind]], type: "dashed", width: 1 }, label: { show: true, formatter: `${a.kind} ${fmt(a.limit)}`, position: "insideEndTop", color: colors.low, fontSize: 10, distance: 2 } }));
         option.yAxis.push({ type: "value", gridIndex: i, scale: true, name: unit, nameLocation: "end", nameGap: 2, nameTextStyle: { color: colors.low, fontSize: 11, align: "right", padding: [0, 6, 0, 0] }, axisLabel: { color: colors.low, fontSize: 11, showMinLabel: false, showMaxLabel: false, formatter: (v) => +v.toPrecision(5) }, splitLine: { lineStyle: { color: colors.soft } },
@@ -56,6 +61,7 @@
             step: plant.byNumber.get(n).states && Object.keys(plant.byNumber.get(n).states).length ? "end" : false,
             markLine: { silent: true, symbol: "none", animation: false, data: j === 0 ? lines : [] }, markArea: { silent: true, itemStyle: { color: hatch() }, data: gaps(series, start, end) },
             markPoint: { silent: false, animation: false, data: marks.filter((m) => m.point === n && m.t >= start && m.t <= end).map((m) => ({ coord: [m.t / 1000, m.v ?? 0], symbol: { 1: "rect", 2: "triangle", 3: "triangle", 4: "diamond" }[m.priority], symbolRotate: m.priority === 3 ? 180 : 0, symbolSize: 10, itemStyle: { color: colors[`p${m.priority}`], borderColor: colors.panel, borderWidth: 1 }, label: { show: false }, name: m.alarm })) } });
+          if (cones.has(n)) option.series.push(...A.coneSeries(cones.get(n), i, color, end + ahead, colors));
         });
       });
       chart.setOption(option, { notMerge: true });
@@ -92,7 +98,7 @@
       put($("#tr-note", node), esc(T("trends.loading")));
       try {
         const query = `points=${shown.points.join(",")}&start=${Math.round(start)}&end=${Math.round(end)}`;
-        const [answer, marked] = await Promise.all([get(`/console/series?${query}&width=${Math.max(200, chart.getWidth() - 80)}`), get(`/console/marks?${query}`).catch(() => ({ marks: [] }))]);
+        const [answer, marked] = await Promise.all([get(`/console/series?${query}&width=${Math.max(200, chart.getWidth() - 80)}`), get(`/console/marks?${query}`).catch(() => ({ marks: [] })), readCones().catch(() => {})]);
         if (mine !== serial) return;
         for (const n of shown.points) data.set(n, answer.series[n] || { t: [], v: [], q: [] });
         marks = marked.marks;
@@ -103,7 +109,7 @@
     }
     chart.on("datazoom", () => { clearTimeout(timer); timer = setTimeout(() => {
       const zoomed = chart.getOption().dataZoom[0]; if (zoomed.startValue == null) return;
-      const start = zoomed.startValue * 1000, end = zoomed.endValue * 1000, now = A.now();
+      const start = zoomed.startValue * 1000, now = A.now(), end = ahead && zoomed.endValue * 1000 > now - 2e6 ? now : zoomed.endValue * 1000;
       if (Math.abs(end - start - shown.span) < 1000 && live()) return;
       shown.span = Math.max(10e6, end - start); shown.end = end >= now - 2e6 ? 0 : end; load();
     }, 250); });
@@ -136,8 +142,9 @@
         while (series.t.length > 2 && series.t[1] * 1000 < start) { series.t.shift(); series.v.shift(); series.q.shift(); }
         update.push({ id: String(n), data: series.t.map((t, k) => [t, badClass(series.q[k]) ? null : series.v[k]]) });
       }
-      chart.setOption({ xAxis: groups().map(() => ({ min: start / 1000, max: end / 1000 })), series: update }, { lazyUpdate: true });
+      chart.setOption({ xAxis: groups().map(() => ({ min: start / 1000, max: (end + ahead) / 1000 })), series: update }, { lazyUpdate: true });
       if (++ticks % 5 === 0) chrome();
+      if (ticks % 15 === 0) { const before = cones; readCones().then(() => { if (before.size || cones.size) layout(); }).catch(() => {}); }
       if (!cursor) table();
     } });
     A.trend = { chart, data, shown, load };

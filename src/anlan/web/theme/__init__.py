@@ -8,7 +8,7 @@ from pathlib import Path
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
 THEMES = ("dark", "light")
-SCRIPTS = ("anlan.js", "map.js", "pages.js")
+SCRIPTS = ("anlan.js", "map.js", "pages.js", "warn.js")
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,416 @@
+"""Models: score sheets, shadow beside live, versions with hash and signature, acts, and a trial on history."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from nicegui import ui
+
+from anlan.core.actor import Permission
+from anlan.core.errors import AnlanError, InvalidInputError
+from anlan.core.time import DAY, HOUR, SECOND, now_us
+from anlan.warn.model import ActOnModel, GetModel, ModelMode, ModelRow, ScoreSheet, TrialResult, TryModel
+from anlan.warn.page_acts import client
+from anlan.warn.page_rows import clock, full_place, model_name, span, warning_row
+from anlan.web.components import Form, button, empty, grid, panel, raw, say, set_rows, text
+from anlan.web.pages.tabs import switch
+from anlan.web.shell import View
+
+TABS = ("models", "features")
+MODE_TONES = {"live": "", "shadow": "dim", "retired": "dim"}
+BINS = (60, 300, 900, 3600, 14_400, 86_400)
+"""Upper bounds of the bins of lead times, s; beyond the last is one more bin."""
+BIN_NAMES = ("<1m", "5m", "15m", "1h", "4h", "24h", ">24h")
+
+
+def model_tabs(view: View, tools: Any, chosen: str) -> None:
+    """Place the two tabs of what watches: models and features."""
+    t = view.t
+    links = "".join(
+        f'<a href="/{name}" role="tab" aria-selected="{str(name == chosen).lower()}" '
+        f'class="{"on" if name == chosen else ""}">{html.escape(t(f"models.tab_{name}"))}</a>'
+        for name in TABS
+    )
+    with tools:
+        element = raw(links, classes="tabs").style("height:33px")
+        element._props["role"] = "tablist"
+        element.move(tools, 0)
+
+
+async def models(view: View) -> None:
+    """Draw the list, or one model when the address names it."""
+    identity = view.request.query_params.get("id", "")
+    if identity:
+        await _Model(view, identity).draw()
+        return
+    t = view.t
+    every = view.request.query_params.get("every") is not None
+    with panel(t("models.title"), sub=t("models.period"), classes="grow") as tools:
+        try:
+            found = await (await client(view)).models(every=every)
+        except AnlanError as error:
+            empty(t("warn.silent"), f"{error.message} {t('warn.silent_hint')}")
+            found = ()
+        else:
+            columns = _columns(view)
+            grid(
+                "models", columns, [model_row(view, row) for row in found], id_field="key", open_to="",
+                empty=t("models.none"), hint=t("models.none_hint"),
+            )  # fmt: skip
+        with tools:
+            choices = [("", t("models.running"), not every), ("?every=1", t("models.every"), every)]
+            switch("/models", choices)
+    model_tabs(view, tools, "models")
+
+
+def _columns(view: View) -> list[dict[str, Any]]:
+    t = view.t
+    right = {"right": True, "width": 96}
+    return [
+        {"key": "mode", "headerName": t("models.mode"), "format": "pill", "width": 84},
+        {"key": "name", "headerName": t("warn.model"), "format": "link", "flex": 1.3, "minWidth": 150},
+        {"key": "version", "headerName": t("models.version"), "width": 66, "right": True},
+        {"key": "kind", "headerName": t("col.kind"), "width": 108},
+        {"key": "budget", "headerName": t("models.budget"), "format": "pill", "width": 106},
+        {"key": "raised", "headerName": t("models.raised"), "width": 76, "right": True},
+        {"key": "precision", "headerName": t("models.precision"), **right},
+        {"key": "recall", "headerName": t("models.recall"), **right},
+        {"key": "false", "headerName": t("models.false_week"), **right},
+        {"key": "missed", "headerName": t("models.missed"), "width": 70, "right": True, "wide": True},
+        {"key": "leads", "headerName": t("models.leads"), "format": "html", "width": 168, "sortable": False},
+        {"key": "where", "headerName": t("models.where"), "flex": 1, "minWidth": 110},
+        {"key": "problem", "headerName": t("models.problem"), "flex": 1.2, "minWidth": 90},
+    ]
+
+
+def model_row(view: View, row: ModelRow) -> dict[str, Any]:
+    """Return one version of a model for a table."""
+    t, model, sheet = view.t, row.model, row.sheet
+    return {
+        "key": f"{model.id}@{model.version}",
+        "id": model.id,
+        "mode": {"text": t(f"models.{row.mode}"), "tone": MODE_TONES[row.mode]},
+        "name": {"href": f"/models?id={model.id}", "text": model_name(view, model.id, model)},
+        "version": model.version,
+        "kind": t(f"models.kind_{model.kind}"),
+        "budget": budget(view, row),
+        "raised": sheet.raised,
+        "precision": percent(sheet.precision),
+        "recall": percent(sheet.recall),
+        "false": "–" if sheet.false_a_week is None else f"{sheet.false_a_week:.1f}",
+        "missed": sheet.missed,
+        "leads": histogram(sheet.leads),
+        "where": t("models.places", n=len(row.bound)) if row.bound else "–",
+        "problem": (row.problem_zh if view.zh else row.problem) or row.problem,
+    }
+
+
+def budget(view: View, row: ModelRow) -> dict[str, str]:
+    """Return whether a model keeps its budget, as a pill."""
+    kept = row.sheet.within_budget
+    if kept is None:
+        scored = row.sheet.hit + row.sheet.averted + row.sheet.late + row.sheet.false
+        return {"text": view.t("models.too_few", n=scored, least=row.model.budget.least), "tone": "dim"}
+    return {"text": view.t("models.within"), "tone": ""} if kept else {"text": view.t("models.below"), "tone": "warn"}
+
+
+def percent(share: float | None) -> str:
+    """Return a share in per cent; a dash where nothing was scored."""
+    return "–" if share is None else f"{100 * share:.0f} %"
+
+
+def bins(leads: Sequence[int]) -> list[int]:
+    """Return how many lead times (µs) fall in each bin."""
+    counts = [0] * (len(BINS) + 1)
+    for lead in leads:
+        counts[next((n for n, bound in enumerate(BINS) if lead <= bound * SECOND), len(BINS))] += 1
+    return counts
+
+
+def histogram(leads: Sequence[int]) -> str:
+    """Return the distribution of lead times as a small drawing."""
+    if not leads:
+        return '<span class="low">–</span>'
+    counts = bins(leads)
+    most = max(counts)
+    bars = "".join(
+        f'<i style="height:{max(1, round(18 * count / most)) if count else 1}px" title="{name}: {count}"></i>'
+        for name, count in zip(BIN_NAMES, counts, strict=True)
+    )
+    middle = span(sorted(leads)[len(leads) // 2])
+    return f'<span class="bins">{bars}</span><span class="num">{middle}</span>'
+
+
+# --- one model --------------------------------------------------------------------------------------------------------
+
+
+class _Model:
+    def __init__(self, view: View, identity: str) -> None:
+        self.view = view
+        self.identity = identity
+        self.rows: dict[str, ModelRow] = {}
+
+    async def draw(self) -> None:
+        view, t = self.view, self.view.t
+        now = now_us()
+        detail = await (await client(view)).model(GetModel(self.identity, now - 28 * DAY, now))
+        self.rows = {str(row.model.version): row for row in detail.versions}
+        first = _standing(detail.versions)
+        with ui.element("div").classes("cols"):
+            with ui.element("div").classes("rows"):
+                title = model_name(view, self.identity, first.model)
+                with panel(title, sub=f"{self.identity} · {t('models.period')}", classes="keep") as tools:
+                    self.compare(detail.versions)
+                with tools:
+                    raw(html.escape(t("models.back")), "a", "mini").props('href="/models"')
+                with panel(t("models.versions"), classes="", style="flex:1 1 0;min-height:150px"):
+                    self.versions()
+                with panel(t("models.warnings"), sub=t("models.warnings_sub"), style="flex:1.3 1 0;min-height:150px"):
+                    rows = [warning_row(view, row) for row in detail.warnings]
+                    grid(
+                        "model-warnings", _warning_columns(view), rows, id_field="id", open_to="/warnings/",
+                        empty=t("models.no_warnings"), hint=t("models.no_warnings_hint"),
+                    )  # fmt: skip
+            with ui.element("div").classes("rows").style("flex:0 0 clamp(330px, 25vw, 480px)"):
+                with panel(t("models.definition"), pad=True):
+                    raw(_definition(view, first))
+                with panel(t("models.try"), classes="keep", pad=True):
+                    self.trial()
+
+    # --- score sheets -----------------------------------------------------------------------------------------------
+
+    def compare(self, versions: Sequence[ModelRow]) -> None:
+        """Draw the score sheets of what runs, side by side."""
+        t = self.view.t
+        running = [row for row in versions if row.mode is not ModelMode.RETIRED] or list(versions[:1])
+        shown = running[:3]
+        head = "".join(
+            f'<th class="r">v{row.model.version} <span class="pill {MODE_TONES[row.mode]}">'
+            f"{html.escape(t(f'models.{row.mode}'))}</span></th>"
+            for row in shown
+        )
+        lines = "".join(
+            f'<tr><td class="low">{html.escape(t(f"models.{key}"))}</td>'
+            + "".join(f'<td class="r">{cell}</td>' for cell in cells)
+            + "</tr>"
+            for key, cells in _sheet_lines(self.view, shown)
+        )
+        raw(f'<table class="plain sheet"><thead><tr><th></th>{head}</tr></thead>{lines}</table>')
+
+    # --- versions ---------------------------------------------------------------------------------------------------
+
+    def versions(self) -> None:
+        view, t = self.view, self.view.t
+        columns = [
+            {"key": "version", "headerName": t("models.version"), "width": 66, "right": True},
+            {"key": "mode", "headerName": t("models.mode"), "format": "pill", "width": 84},
+            {"key": "created", "headerName": t("models.created"), "format": "datetime", "width": 165},
+            {"key": "by", "headerName": t("register.by"), "width": 90, "wide": True},
+            {"key": "digest", "headerName": t("models.digest"), "width": 130},
+            {"key": "signed", "headerName": t("models.signed"), "width": 110},
+            {"key": "training", "headerName": t("models.training"), "flex": 1, "minWidth": 120},
+            {"key": "act", "headerName": t("col.act"), "format": "buttons", "width": 230, "sortable": False},
+        ]
+        rows = [self.version(row) for row in self.rows.values()]
+        grid("versions", columns, rows, id_field="version", event="an_model")
+        view.on("an_model", self.ask)
+
+    def version(self, row: ModelRow) -> dict[str, Any]:
+        """Return one version with what one can do with it."""
+        view, t = self.view, self.view.t
+        off = "" if view.may(Permission.MANAGE_MODELS) else t("models.may_not")
+        possible = {
+            ModelMode.LIVE: ("shadow", "retire", "rollback"),
+            ModelMode.SHADOW: ("live", "retire"),
+            ModelMode.RETIRED: ("live", "shadow"),
+        }[row.mode]
+        trained = ""
+        if row.training_rows:
+            trained = t("models.trained", n=row.training_rows, hash=row.training_hash[:12])
+            trained += f" {clock(view, row.training_start, '%Y-%m-%d')} – {clock(view, row.training_end, '%Y-%m-%d')}"
+        return {
+            "version": row.model.version,
+            "mode": {"text": t(f"models.{row.mode}"), "tone": MODE_TONES[row.mode]},
+            "created": row.created,
+            "by": row.created_by,
+            "digest": row.digest[:16],
+            "signed": row.signed_by or "–",
+            "training": trained or t("models.no_training"),
+            "act": [{"verb": verb, "text": t(f"models.do_{verb}"), "off": off} for verb in possible],
+        }
+
+    def ask(self, message: dict[str, Any]) -> None:
+        """Ask why a version is to be put live, to shadow, away or back."""
+        view, t = self.view, self.view.t
+        row, verb = self.rows.get(str(message.get("id", ""))), str(message.get("verb", ""))
+        if row is None or verb not in ("live", "shadow", "retire", "rollback"):
+            return
+        name = f"{model_name(view, self.identity, row.model)} v{row.model.version}"
+        with Form(view, t("register.act_title", verb=t(f"models.do_{verb}"), what=name)) as form:
+            form.note(t(f"models.note_{verb}"), "hi")
+            form.text("comment", t("acts.reason"), area=True).props("autofocus")
+
+        async def do(values: dict[str, Any]) -> bool:
+            comment = str(values["comment"] or "").strip()
+            if not comment:
+                form.problem(t("acts.reason_needed"))
+                return False
+            request = ActOnModel(self.identity, verb, 0 if verb == "rollback" else row.model.version, comment)
+            asking = await client(view)
+            await asking.act_on_model(request)
+            now = now_us()
+            detail = await asking.model(GetModel(self.identity, now - 28 * DAY, now))
+            self.rows = {str(item.model.version): item for item in detail.versions}
+            set_rows("versions", [self.version(item) for item in self.rows.values()])
+            say(t("register.done"))
+            return True
+
+        form.open(do, t(f"models.do_{verb}"), danger=verb == "retire")
+
+    # --- trial ------------------------------------------------------------------------------------------------------
+
+    def trial(self) -> None:
+        """Draw the form that runs a version on history, and the place for its result."""
+        view, t = self.view, self.view.t
+        now = now_us()
+        with ui.element("div").classes("stack"):
+            text(t("models.try_note"), "div", "low")
+            with ui.element("div").classes("split"):
+                start: Any = ui.input(t("trends.from"), value=clock(view, now - 2 * HOUR, "%Y-%m-%d %H:%M"))
+                end: Any = ui.input(t("trends.to"), value=clock(view, now, "%Y-%m-%d %H:%M"))
+                options = {int(version): f"v{version}" for version in self.rows}
+            for field in (start, end):
+                field.props("outlined dense")
+            with ui.element("div").classes("split"):
+                version: Any = ui.select(options, value=next(iter(options)), label=t("models.version"))
+                version.props("outlined dense options-dense")
+                start_button: Any = button(t("models.try_go"), lambda: None, main=True)
+            result = ui.element("div")
+
+        async def run() -> None:
+            since, until = _moment(view, start.value, "from"), _moment(view, end.value, "to")
+            if until <= since:
+                raise InvalidInputError(t("trends.bad_range"), where="to")
+            start_button.disable()
+            result.clear()
+            with result:
+                text(t("models.trying"), "div", "low")
+            try:
+                asked = TryModel(since, until, self.identity, int(version.value))
+                found = await (await client(view)).try_model(asked)
+            except AnlanError:
+                result.clear()
+                raise
+            finally:
+                start_button.enable()
+            result.clear()
+            with result:
+                raw(_trial_html(view, found))
+
+        start_button.on_click(view.guarded(run))
+
+
+def _standing(versions: Sequence[ModelRow]) -> ModelRow:
+    return next((row for row in versions if row.mode is ModelMode.LIVE), versions[0])
+
+
+def _sheet_lines(view: View, rows: Sequence[ModelRow]) -> list[tuple[str, list[str]]]:
+    """Return the lines of score sheets: key of the label, and one cell a version."""
+
+    def each(cell: Any) -> list[str]:
+        return [cell(row) for row in rows]
+
+    def pill(row: ModelRow) -> str:
+        found = budget(view, row)
+        return f'<span class="pill {found["tone"]}">{html.escape(found["text"])}</span>'
+
+    def outcomes(sheet: ScoreSheet) -> str:
+        counts = (("hit", sheet.hit), ("averted", sheet.averted), ("late", sheet.late), ("false", sheet.false))
+        return " · ".join(f"{html.escape(view.t(f'outcome.{name}'))} {count}" for name, count in counts)
+
+    return [
+        ("budget", each(pill)),
+        ("precision", each(lambda row: f"{percent(row.sheet.precision)} <span class=low>≥ {row.model.budget.precision:.0%}</span>")),
+        ("recall", each(lambda row: percent(row.sheet.recall))),
+        ("false_week", each(lambda row: ("–" if row.sheet.false_a_week is None else f"{row.sheet.false_a_week:.1f}")
+                            + f" <span class=low>≤ {row.model.budget.false_a_week:g}</span>")),
+        ("raised", each(lambda row: f"{row.sheet.raised} <span class=low>{html.escape(outcomes(row.sheet))}</span>")),
+        ("missed", each(lambda row: str(row.sheet.missed))),
+        ("leads", each(lambda row: histogram(row.sheet.leads))),
+        ("since", each(lambda row: f"{clock(view, row.sheet.start, '%m-%d %H:%M')} – {clock(view, row.sheet.end, '%m-%d %H:%M')}")),
+    ]  # fmt: skip
+
+
+def _warning_columns(view: View) -> list[dict[str, Any]]:
+    t = view.t
+    return [
+        {"key": "grade", "headerName": t("warn.grade"), "format": "grade", "width": 92},
+        {"key": "version", "headerName": t("models.version"), "width": 66, "right": True},
+        {"key": "place", "headerName": t("warn.place"), "flex": 1, "minWidth": 110},
+        {"key": "text", "headerName": t("warn.reason"), "flex": 2, "minWidth": 150},
+        {"key": "raised", "headerName": t("warn.raised"), "format": "time", "width": 116},
+        {"key": "state", "headerName": t("col.state"), "format": "pill", "width": 92},
+        {"key": "outcome", "headerName": t("warn.outcome"), "format": "pill", "width": 92},
+    ]
+
+
+def _definition(view: View, row: ModelRow) -> str:
+    t, model = view.t, row.model
+    target = t("models.target_text", priority=t(f"priority.{model.target.priority}"), scope=t(f"models.scope_{model.target.scope}"))
+    kinds = " ".join((*model.target.kinds, *model.target.point_kinds))
+    inputs = ", ".join(model.features or model.points)
+    facts = (
+        ("col.kind", t(f"models.kind_{model.kind}")),
+        ("models.target", f"{target} {kinds}".strip()),
+        ("models.horizon", f"{span(model.horizon)} · {t('models.least', span=span(model.least_lead))}"),
+        ("models.inputs", inputs),
+        ("models.grades", " · ".join(f"{t(f'wgrade.{name}')} {value:g}" for name, value in model.grades.items())),
+        ("models.hysteresis", t("models.steps", on=model.on_steps, off=model.off_steps, step=span(model.step))),
+        ("warn.action", (model.action_zh if view.zh else model.action_en) or model.action_zh),
+        ("models.owner", model.owner),
+        ("barrier.source", model.source),
+        ("models.where", ", ".join(full_place(view, path) for path in row.bound[:12]) + (" …" if len(row.bound) > 12 else "")),
+        ("models.notes", "; ".join(row.notes)),
+        ("models.problem", (row.problem_zh if view.zh else row.problem) or row.problem),
+    )  # fmt: skip
+    lines = "".join(f"<dt>{html.escape(t(key))}</dt><dd>{html.escape(value)}</dd>" for key, value in facts if value)
+    return f'<dl class="kv wide left">{lines}</dl>'
+
+
+def _moment(view: View, words: str, where: str) -> int:
+    plant = view.context.plant.plant
+    zone = ZoneInfo(plant.site.timezone if plant is not None else "UTC")
+    try:
+        return round(datetime.fromisoformat(str(words).strip()).replace(tzinfo=zone).timestamp() * SECOND)
+    except ValueError:
+        raise InvalidInputError(view.t("models.bad_time"), where=where, fix="2026-01-31 08:00") from None
+
+
+def _trial_html(view: View, found: TrialResult) -> str:
+    """Return what a trial found: its sheet and its first warnings."""
+    t, sheet = view.t, found.sheet
+    facts = (
+        ("models.tried_steps", f"{found.steps} · {t('models.blind', n=found.blind)}"),
+        ("models.raised", str(sheet.raised)),
+        ("models.precision", percent(sheet.precision)),
+        ("models.recall", percent(sheet.recall)),
+        ("models.false_week", "–" if sheet.false_a_week is None else f"{sheet.false_a_week:.1f}"),
+        ("models.missed", str(sheet.missed)),
+    )
+    lines = "".join(f"<dt>{html.escape(t(key))}</dt><dd>{html.escape(value)}</dd>" for key, value in facts)
+    rows = "".join(
+        f'<div class="bar" style="flex-wrap:nowrap"><span class="num low">{clock(view, row.raised, "%m-%d %H:%M")}</span>'
+        f'<span class="clip">{html.escape(full_place(view, row.path))}</span><span class="pill {"" if row.outcome else "dim"}">'
+        f"{html.escape(t(f'outcome.{row.outcome}') if row.outcome else t('warn.open'))}</span></div>"
+        for row in found.rows[:8]
+    )
+    notes = "".join(f'<div class="low">{html.escape(note)}</div>' for note in found.notes)
+    more = f'<div class="low">… {len(found.rows) - 8}</div>' if len(found.rows) > 8 else ""
+    none = "" if found.rows else f'<div class="low">{html.escape(t("models.tried_none"))}</div>'
+    return f'<dl class="kv" data-trial>{lines}</dl><div class="stack" style="margin-top:8px;gap:4px">{rows}{more}{none}{notes}</div>'
+
+
