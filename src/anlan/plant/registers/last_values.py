@@ -114,7 +114,8 @@ class Follower:
                 if changed or not self._values.known or now_us() - self._values.heard > SILENT_US:
                     await self._ask()
             try:
-                await asyncio.wait_for(stop.wait(), LOOK_S)
+                async with asyncio.timeout(LOOK_S):
+                    await stop.wait()
             except TimeoutError:
                 continue
 

@@ -56,7 +56,8 @@ class LiveRegisters:
                     await self._try("presence", "counts_forgotten", self.presence.forget)
                 sweeps += 1
             try:
-                await asyncio.wait_for(stop.wait(), SWEEP_S)
+                async with asyncio.timeout(SWEEP_S):
+                    await stop.wait()
             except TimeoutError:
                 continue
 

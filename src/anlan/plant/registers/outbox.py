@@ -83,7 +83,9 @@ class Publisher:
                 continue
             self._wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), 5.0)
+                # Not wait_for: woken and cancelled at the same moment, it would swallow the cancellation.
+                async with asyncio.timeout(5.0):
+                    await self._wake.wait()
             except TimeoutError:
                 continue
 
