@@ -115,8 +115,8 @@ class Substance:
     critical_pressure: float
     acentric: float
     lowest: float
-    gas: Floats
-    saturation: Saturation
+    gas: Floats = field(repr=False)
+    saturation: Saturation = field(repr=False)
     property_source: str
     figures: dict[str, Figure] = field(default_factory=dict)
     guidance: dict[str, tuple[float | None, float | None, float | None]] = field(default_factory=dict)
