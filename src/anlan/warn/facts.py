@@ -6,7 +6,7 @@ for keeps its last known state, and health says so: risk is never lowered becaus
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
 from anlan.core.actor import SYSTEM
 from anlan.core.errors import AnlanError
@@ -28,12 +28,11 @@ from anlan.warn.risk.model import (
     OpenWarning,
     RiskFacts,
     StandingBypass,
-    Weather,
     WorkInProgress,
 )
+from anlan.warn.risk.weather import weather_of
 from anlan.warn.warnings.record import Kept
 
-WEATHER = ("wind-speed", "wind-direction", "humidity")
 PATIENCE = 20 * SECOND
 """How long somebody may be silent before health says so."""
 _STANDING = ("unacknowledged", "acknowledged")
@@ -62,7 +61,8 @@ class Facts:
 
     def alarm(self, event: Event, transition: AlarmTransition, kind: str, path: str) -> None:
         """Take an alarm's transition."""
-        held = transition.shelved or transition.suppressed or transition.out_of_service
+        # A shelved alarm is out of the operator's sight, not out of the plant: its condition still stands.
+        held = transition.suppressed or transition.out_of_service
         if transition.state.value in _STANDING and not held:
             known = self.alarms.get(transition.alarm)
             since = known.since if known else event.time
@@ -93,9 +93,9 @@ class Facts:
     async def _ask_alarms(self) -> None:
         if self._alarms_known:
             return
-        found = await self._fabric.call("monitor.alarms", ListAlarms(), SYSTEM, AlarmList)
+        found = await self._fabric.call("monitor.alarms", ListAlarms("all"), SYSTEM, AlarmList)
         for row in found.rows:
-            if row.active and row.alarm not in self.alarms:
+            if row.active and not (row.suppressed or row.out_of_service) and row.alarm not in self.alarms:
                 alarm = ActiveAlarm(row.alarm, row.path, row.kind, row.priority, row.raised, row.instance)
                 self.alarms[row.alarm] = alarm
         self._alarms_known = True
@@ -129,6 +129,7 @@ class Facts:
         kept: Iterable[Kept],
         features: Mapping[str, Iterable[FeatureValue]],
         last: Callable[[int], float | None],
+        of_risk: Collection[str] = (),
     ) -> RiskFacts:
         """Return the facts of this moment.
 
@@ -138,17 +139,18 @@ class Facts:
             kept: warnings there are.
             features: values of bound features by feature id.
             last: last good value of a point by number.
+            of_risk: models that rest on the risk index: what they alone warn of must not raise the index again.
         """
         return RiskFacts(
             alarms=tuple(self.alarms.values()),
-            warnings=tuple(_open(item) for item in kept if _counts(item)),
+            warnings=tuple(_open(item) for item in kept if _counts(item, of_risk)),
             features=self._grades(time, features),
             barriers=self._barriers,
             bypasses=self._bypasses,
             calibrations=_expired(plant, time),
             presence=self._presence,
             work=self._work,
-            weather=_weather(plant, last, time),
+            weather=weather_of(plant, last, time),
         )
 
     def _grades(self, time: int, features: Mapping[str, Iterable[FeatureValue]]) -> tuple[FeatureGrade, ...]:
@@ -163,7 +165,9 @@ class Facts:
         return tuple(found)
 
 
-def _counts(kept: Kept) -> bool:
+def _counts(kept: Kept, of_risk: Collection[str]) -> bool:
+    if all(model in of_risk for model in kept.row.models or (kept.row.model,)):
+        return False
     open_ = kept.row.state in (WarningState.RAISED, WarningState.CONFIRMED)
     return open_ and kept.row.active and not kept.row.shadow and not kept.exercise
 
@@ -179,16 +183,3 @@ def _expired(plant: Plant, time: int) -> tuple[ExpiredCalibration, ...]:
         for point in plant.points
         if point.calibration is not None and 0 < point.calibration.expires <= time
     )
-
-
-def _weather(plant: Plant, last: Callable[[int], float | None], time: int) -> tuple[Weather, ...]:
-    """Return the weather by enterprise: of each quantity the newest good value of a point of that kind."""
-    found: dict[tuple[str, str], Weather] = {}
-    for point in plant.points:
-        if point.kind not in WEATHER:
-            continue
-        value = last(point.number)
-        place = point.path.partition("/")[0]
-        if value is not None and (place, point.kind) not in found:
-            found[place, point.kind] = Weather(point.kind, value, time, place)
-    return tuple(found.values())

@@ -13,7 +13,7 @@ from anlan.core.health import Health
 from anlan.core.severity import RiskColour
 from anlan.plant.model import Plant
 from anlan.warn.facts import Facts
-from anlan.warn.model import RiskNode
+from anlan.warn.model import ModelKind, RiskNode
 from anlan.warn.risk.engine import RiskEngine, causes_of, changes
 from anlan.warn.risk.library import models_of
 from anlan.warn.stream.engine import WarnEngine
@@ -54,7 +54,8 @@ class RiskWatch:
         """Return the risk of every place at ``time`` (µs UTC)."""
         if self._engine is None or self._plant is None:
             return ()
-        facts = self._facts.now(time, self._plant, kept, stream.feature_values(), stream.grid.last)
+        of_risk = {model.id for model in stream.models if model.kind is ModelKind.RISK}
+        facts = self._facts.now(time, self._plant, kept, stream.feature_values(), stream.grid.last, of_risk)
         self.nodes = self._engine.evaluate(facts, time)
         return self.nodes
 
