@@ -113,3 +113,18 @@ def test_without_a_node_it_says_so(tmp_path: Path) -> None:
     result = CliRunner().invoke(APP, ["warn", "status", "--data", str(tmp_path), "--json"])
     assert result.exit_code == 1
     assert "no node" in json.loads(result.output)["error"]["title"]
+
+
+def test_a_feature_file_is_checked_with_its_vectors(tmp_path: Path) -> None:
+    from importlib.resources import files
+
+    good = files("anlan.packs.steel").joinpath("features.yaml").read_text(encoding="utf-8")
+    file = tmp_path / "features.yaml"
+    file.write_text(good, encoding="utf-8")
+    result = CliRunner().invoke(APP, ["warn", "check", str(file), "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.output)["problems"] == []
+    file.write_text(good.replace("id: steel.co-cluster", "idd: steel.co-cluster", 1), encoding="utf-8")
+    result = CliRunner().invoke(APP, ["warn", "check", str(file), "--json"])
+    assert result.exit_code == 1
+    assert "features.yaml" in json.loads(result.output.splitlines()[0])["problems"][0]

@@ -38,6 +38,7 @@ def register(app: typer.Typer) -> None:
     warn.command("missed")(missed)
     warn.command("risk")(risk)
     warn.command("features")(features)
+    warn.command("check")(check)
     warn.command("predictions")(predictions)
     warn.command("floods")(floods)
     warn.command("proposals")(proposals)
@@ -242,6 +243,28 @@ def features(
     with failing(as_json):
         answer = connected(data, lambda warn: warn.features(scope, feature))
         emit(answer, as_json, human)
+
+
+def check(
+    file: Annotated[Path, typer.Argument(help="A file of risk features 特征文件.", exists=True, dir_okay=False)],
+    as_json: JsonOption = False,
+) -> None:
+    """Check a file of risk features: its form, and every test vector in it 检查特征文件.
+
+    Example: anlan warn check my-pack/features.yaml
+    """
+    from anlan.warn.features.vectors import check_file
+
+    def human() -> None:
+        for problem in problems:
+            typer.secho(problem, fg="red", err=True)
+        typer.echo(f"{len(specs)} 个特征 features, {len(problems)} 个问题 problems")
+
+    with failing(as_json):
+        specs, problems = check_file(file)
+        emit({"features": [spec.id for spec in specs], "problems": problems}, as_json, human)
+        if problems:
+            raise typer.Exit(1)
 
 
 def predictions(
