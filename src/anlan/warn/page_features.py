@@ -46,10 +46,9 @@ async def features(view: View) -> None:
 def _table(view: View, found: tuple[FeatureRow, ...]) -> None:
     t = view.t
     with ui.element("div").classes("bar").style("padding:6px 10px;border-bottom:1px solid var(--soft)"):
-        words: Any = ui.input(placeholder=t("features.filter")).props("outlined dense").style("width:230px")
-        words._props["id"] = "fe-filter"
-        js = "(event) => anlan.quick('features', event.target.value)"
-        words.on("input", js_handler=js)
+        words = raw("", "input", "in").style("width:230px")
+        words._props |= {"id": "fe-filter", "placeholder": t("features.filter")}
+        words._props["oninput"] = "anlan.quick('features', this.value)"
         only = ui.checkbox(t("features.only_bound")).props("dense")
         packs = {"": t("features.all_packs")} | {row.pack or "-": _pack(view, row.pack) for row in found}
         pack: Any = ui.select(packs, value="").props("outlined dense options-dense").style("width:150px")
@@ -148,7 +147,7 @@ def _head(view: View, row: FeatureRow) -> str:
         ("features.limits", limits),
         ("features.window", html.escape(span(row.window)) if row.window else ""),
         ("features.valid", f'<span class="num">{valid}</span> {html.escape(_unit(row.unit))}'),
-        ("warn.action", html.escape((row.action if view.zh else row.action_en) or row.action)),
+        ("warn.action_short", html.escape((row.action if view.zh else row.action_en) or row.action)),
         ("barrier.source", html.escape(row.source)),
     )
     lines = "".join(f"<dt>{html.escape(t(key))}</dt><dd>{value}</dd>" for key, value in facts if value)
@@ -165,7 +164,9 @@ def _values(view: View, row: FeatureRow) -> str:
     title = f'<h4 class="fe">{html.escape(t("features.where", n=len(row.values)))}</h4>'
     if not row.values:
         return f'{title}<div class="low">{html.escape(t("features.nowhere"))}</div>'
-    order = sorted(row.values, key=lambda value: (int(value.grade) if value.grade else 9, value.value is None, value.path))
+    order = sorted(
+        row.values, key=lambda value: (int(value.grade) if value.grade else 9, value.value is None, value.path)
+    )
     return title + "".join(_value(view, row, value) for value in order[:80])
 
 
@@ -175,9 +176,12 @@ def _value(view: View, row: FeatureRow, value: FeatureValue) -> str:
     shape = priority_shape(int(value.grade), 13) if value.grade else ""
     inputs = " ".join(_input(view, name, path) for name, path in value.inputs.items())
     right = shown or f'<span class="low">{html.escape(why)}</span>'
+    place = (
+        f'<span class="clip grow" title="{html.escape(value.path)}">{html.escape(full_place(view, value.path))}</span>'
+    )
     return (
-        f'<div class="fv"><div class="bar" style="flex-wrap:nowrap">{shape}<span class="clip grow" title="{html.escape(value.path)}">'
-        f'{html.escape(full_place(view, value.path))}</span><span style="text-align:right">{right}</span></div>'
+        f'<div class="fv"><div class="bar" style="flex-wrap:nowrap">{shape}{place}'
+        f'<span style="text-align:right">{right}</span></div>'
         f'<div class="low">{inputs}</div></div>'
     )
 
@@ -194,7 +198,8 @@ def _unbound(view: View, row: FeatureRow) -> str:
     if not row.unbound:
         return ""
     lines = "".join(
-        f'<div class="fv"><span>{html.escape(full_place(view, path))}</span> <span class="low">{html.escape(_half(view, why))}</span></div>'
+        f'<div class="fv"><span>{html.escape(full_place(view, path))}</span> '
+        f'<span class="low">{html.escape(_half(view, why))}</span></div>'
         for path, why in sorted(row.unbound.items())[:80]
     )
     return f'<h4 class="fe">{html.escape(view.t("features.not_where", n=len(row.unbound)))}</h4>{lines}'

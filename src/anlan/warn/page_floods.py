@@ -136,24 +136,28 @@ def _position(view: View, identity: str) -> str:
 
 def _flood_head(view: View, found: FloodDetail) -> str:
     t, row = view.t, found.row
-    roots = "".join(
-        f'<div class="cb"><span class="clip"><a href="/alarms?tab=journal">{html.escape(alarm_name(view, alarm))}</a></span>'
-        f'<i><b style="width:{100 * share:.0f}%"></b></i><span class="num">{100 * share:.0f} %</span></div>'
-        for alarm, share in found.roots
-    )
-    coming = "".join(
-        f'<div class="cb"><span class="clip">{html.escape(alarm_name(view, alarm))}</span>'
-        f'<i><b style="width:{100 * share:.0f}%"></b></i><span class="num">{100 * share:.0f} %</span></div>'
-        for alarm, share in found.next_alarms[:5]
-    )
+    roots, coming = _shares(view, found.roots), _shares(view, found.next_alarms[:5])
     acts = "".join(f"<li>{html.escape(line)}</li>" for action in found.actions[:2] for line in action.splitlines()[:4])
     none = f'<div class="low">{html.escape(t("floods.no_next"))}</div>'
     return (
-        f'<h3 class="fe">{clock(view, row.start, "%Y-%m-%d %H:%M:%S")} <small class="low">{html.escape(span(row.end - row.start))} · '
+        f'<h3 class="fe">{clock(view, row.start, "%Y-%m-%d %H:%M:%S")} '
+        f'<small class="low">{html.escape(span(row.end - row.start))} · '
         f"{html.escape(t('floods.n_alarms', n=row.alarms))} · {html.escape(_position(view, row.position))}</small></h3>"
-        f'<div class="split"><section><h4 class="fe">{html.escape(t("floods.roots"))}</h4>{roots or none}</section>'
-        f'<section><h4 class="fe">{html.escape(t("floods.next"))}</h4>{coming or none}</section></div>'
-        + (f'<section><h4 class="fe">{html.escape(t("guide.action"))}</h4><ol class="steps">{acts}</ol></section>' if acts else "")
+        f'<div class="flood-split"><section><h4 class="fe">{html.escape(t("floods.roots"))}</h4>{roots or none}'
+        f'</section><section><h4 class="fe">{html.escape(t("floods.next"))}</h4>{coming or none}</section></div>'
+        + (
+            f'<section><h4 class="fe">{html.escape(t("guide.action"))}</h4><ol class="steps">{acts}</ol></section>'
+            if acts
+            else ""
+        )
+    )
+
+
+def _shares(view: View, items: Sequence[tuple[str, float]]) -> str:
+    return "".join(
+        f'<div class="cb"><span class="clip" title="{html.escape(alarm)}">{html.escape(alarm_name(view, alarm))}</span>'
+        f'<i><b style="width:{100 * share:.0f}%"></b></i><span class="num">{100 * share:.0f} %</span></div>'
+        for alarm, share in items
     )
 
 
@@ -206,10 +210,13 @@ def _aligned(view: View, found: FloodDetail, other: FloodDetail | None) -> str:
     title = t("floods.no_similar")
     if other is not None:
         title = t(
-            "floods.similar_to", time=clock(view, other.row.start, "%Y-%m-%d %H:%M"), n=f"{100 * found.row.likeness:.0f}"
+            "floods.similar_to",
+            time=clock(view, other.row.start, "%Y-%m-%d %H:%M"),
+            n=f"{100 * found.row.likeness:.0f}",
         )
     return (
-        f'<section><h4 class="fe">{html.escape(t("floods.sequence"))} <span class="low">{html.escape(title)}</span></h4>'
+        f'<section><h4 class="fe">{html.escape(t("floods.sequence"))} '
+        f'<span class="low">{html.escape(title)}</span></h4>'
         f'<table class="plain flood"><thead><tr><th></th><th>{html.escape(t("floods.this"))}</th><th></th><th></th>'
         f"<th>{html.escape(t('floods.that')) if other is not None else ''}</th></tr></thead>{rows}</table></section>"
     )
@@ -314,7 +321,9 @@ class _Proposals:
 
 
 def _change(view: View, item: Proposal) -> str:
-    field = view.t({"deadband": "propose.deadband", "on_delay": "propose.on_delay"}.get(item.field, "propose.off_delay"))
+    field = view.t(
+        {"deadband": "propose.deadband", "on_delay": "propose.on_delay"}.get(item.field, "propose.off_delay")
+    )
     unit = "" if item.field.endswith("delay") else f" {item.unit}"
     old = "–" if item.old is None else f"{item.old:g}"
     return f"{field}: {old} → {item.new:g}{unit}"

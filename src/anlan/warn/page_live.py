@@ -33,8 +33,9 @@ _decode = msgspec.json.Decoder(WarnLive).decode
 class WarnFeed:
     """Follows ``live.warn`` and the transitions of warnings.
 
-    Its part of the frame: ``t`` time of the warnings (µs UTC), ``silent``, ``open`` by grade red … blue, ``rev`` (differs
-    whenever a list of warnings may), ``col`` colour and index by path (only those that changed), ``pred`` soonest first.
+    Its part of the frame: ``t`` time of the warnings (µs UTC), ``silent``, ``open`` by grade red … blue, ``rev``
+    (differs whenever a list of warnings may), ``col`` colour and index by path (only those that changed), ``pred``
+    soonest first.
     """
 
     name = "warn"
@@ -51,9 +52,11 @@ class WarnFeed:
     async def run(self, context: WebContext, nudge: Callable[[], None]) -> None:
         """Follow until cancelled."""
         client = context.fabric.client
-        subscriptions = [await client.subscribe(LIVE, cb=self._take)]
-        for kind in (EventType.WARNING, EventType.WARNING_MISSED, EventType.MODEL):
-            subscriptions.append(await client.subscribe(f"events.{kind.value}", cb=self._event))
+        kinds = (EventType.WARNING, EventType.WARNING_MISSED, EventType.MODEL)
+        subscriptions = [
+            await client.subscribe(LIVE, cb=self._take),
+            *[await client.subscribe(f"events.{kind.value}", cb=self._event) for kind in kinds],
+        ]
         try:
             while True:
                 self._due.clear()

@@ -13,7 +13,7 @@ from nicegui import ui
 from anlan.core.actor import Permission
 from anlan.core.errors import AnlanError, InvalidInputError
 from anlan.core.time import DAY, HOUR, SECOND, now_us
-from anlan.warn.model import ActOnModel, GetModel, ModelMode, ModelRow, ScoreSheet, TrialResult, TryModel
+from anlan.warn.model import ActOnModel, GetModel, ModelMode, ModelRow, ScoreSheet, TrialResult, TryModel, WarningRow
 from anlan.warn.page_acts import client
 from anlan.warn.page_rows import clock, full_place, model_name, span, warning_row
 from anlan.web.components import Form, button, empty, grid, panel, raw, say, set_rows, text
@@ -160,14 +160,22 @@ class _Model:
         detail = await (await client(view)).model(GetModel(self.identity, now - 28 * DAY, now))
         self.rows = {str(row.model.version): row for row in detail.versions}
         first = _standing(detail.versions)
+        judged, period = detail.versions, t("models.period")
+        running = [row for row in detail.versions if row.mode is not ModelMode.RETIRED]
+        if len(running) > 1:
+            # Live and shadow are compared over the time in which both ran.
+            since = max(now - 28 * DAY, *(row.created for row in running))
+            judged = (await (await client(view)).model(GetModel(self.identity, since, now))).versions
+            period = t("models.same_period", start=clock(view, since, "%m-%d %H:%M"))
         with ui.element("div").classes("cols"):
             with ui.element("div").classes("rows"):
                 title = model_name(view, self.identity, first.model)
-                with panel(title, sub=f"{self.identity} · {t('models.period')}", classes="keep") as tools:
-                    self.compare(detail.versions)
+                with panel(title, sub=f"{self.identity} · {period}", classes="keep") as tools:
+                    self.compare(judged)
                 with tools:
                     raw(html.escape(t("models.back")), "a", "mini").props('href="/models"')
-                with panel(t("models.versions"), classes="", style="flex:1 1 0;min-height:150px"):
+                height = 68 + 29 * min(6, len(detail.versions))
+                with panel(t("models.versions"), style=f"flex:0 1 {height}px"):
                     self.versions()
                 with panel(t("models.warnings"), sub=t("models.warnings_sub"), style="flex:1.3 1 0;min-height:150px"):
                     rows = [warning_row(view, row) for row in detail.warnings]
@@ -332,17 +340,29 @@ def _sheet_lines(view: View, rows: Sequence[ModelRow]) -> list[tuple[str, list[s
         counts = (("hit", sheet.hit), ("averted", sheet.averted), ("late", sheet.late), ("false", sheet.false))
         return " · ".join(f"{html.escape(view.t(f'outcome.{name}'))} {count}" for name, count in counts)
 
+    def precise(row: ModelRow) -> str:
+        return f"{percent(row.sheet.precision)} <span class=low>≥ {row.model.budget.precision:.0%}</span>"
+
+    def false(row: ModelRow) -> str:
+        rate = "–" if row.sheet.false_a_week is None else f"{row.sheet.false_a_week:.1f}"
+        return f"{rate} <span class=low>≤ {row.model.budget.false_a_week:g}</span>"
+
+    def period(row: ModelRow) -> str:
+        return f"{clock(view, row.sheet.start, '%m-%d %H:%M')} – {clock(view, row.sheet.end, '%m-%d %H:%M')}"
+
+    def raised(row: ModelRow) -> str:
+        return f"{row.sheet.raised} <span class=low>{html.escape(outcomes(row.sheet))}</span>"
+
     return [
         ("budget", each(pill)),
-        ("precision", each(lambda row: f"{percent(row.sheet.precision)} <span class=low>≥ {row.model.budget.precision:.0%}</span>")),
+        ("precision", each(precise)),
         ("recall", each(lambda row: percent(row.sheet.recall))),
-        ("false_week", each(lambda row: ("–" if row.sheet.false_a_week is None else f"{row.sheet.false_a_week:.1f}")
-                            + f" <span class=low>≤ {row.model.budget.false_a_week:g}</span>")),
-        ("raised", each(lambda row: f"{row.sheet.raised} <span class=low>{html.escape(outcomes(row.sheet))}</span>")),
+        ("false_week", each(false)),
+        ("raised", each(raised)),
         ("missed", each(lambda row: str(row.sheet.missed))),
         ("leads", each(lambda row: histogram(row.sheet.leads))),
-        ("since", each(lambda row: f"{clock(view, row.sheet.start, '%m-%d %H:%M')} – {clock(view, row.sheet.end, '%m-%d %H:%M')}")),
-    ]  # fmt: skip
+        ("since", each(period)),
+    ]
 
 
 def _warning_columns(view: View) -> list[dict[str, Any]]:
@@ -360,20 +380,25 @@ def _warning_columns(view: View) -> list[dict[str, Any]]:
 
 def _definition(view: View, row: ModelRow) -> str:
     t, model = view.t, row.model
-    target = t("models.target_text", priority=t(f"priority.{model.target.priority}"), scope=t(f"models.scope_{model.target.scope}"))
+    target = t(
+        "models.target_text",
+        priority=t(f"priority.{model.target.priority}"),
+        scope=t(f"models.scope_{model.target.scope}"),
+    )
     kinds = " ".join((*model.target.kinds, *model.target.point_kinds))
     inputs = ", ".join(model.features or model.points)
+    where = ", ".join([*(full_place(view, path) for path in row.bound[:12]), *(["…"] if len(row.bound) > 12 else [])])
     facts = (
         ("col.kind", t(f"models.kind_{model.kind}")),
-        ("models.target", f"{target} {kinds}".strip()),
+        ("models.target", " · ".join(part for part in (target, kinds) if part)),
         ("models.horizon", f"{span(model.horizon)} · {t('models.least', span=span(model.least_lead))}"),
         ("models.inputs", inputs),
         ("models.grades", " · ".join(f"{t(f'wgrade.{name}')} {value:g}" for name, value in model.grades.items())),
         ("models.hysteresis", t("models.steps", on=model.on_steps, off=model.off_steps, step=span(model.step))),
-        ("warn.action", (model.action_zh if view.zh else model.action_en) or model.action_zh),
+        ("warn.action_short", (model.action_zh if view.zh else model.action_en) or model.action_zh),
         ("models.owner", model.owner),
         ("barrier.source", model.source),
-        ("models.where", ", ".join(full_place(view, path) for path in row.bound[:12]) + (" …" if len(row.bound) > 12 else "")),
+        ("models.where", where),
         ("models.notes", "; ".join(row.notes)),
         ("models.problem", (row.problem_zh if view.zh else row.problem) or row.problem),
     )  # fmt: skip
@@ -402,15 +427,18 @@ def _trial_html(view: View, found: TrialResult) -> str:
         ("models.missed", str(sheet.missed)),
     )
     lines = "".join(f"<dt>{html.escape(t(key))}</dt><dd>{html.escape(value)}</dd>" for key, value in facts)
-    rows = "".join(
-        f'<div class="bar" style="flex-wrap:nowrap"><span class="num low">{clock(view, row.raised, "%m-%d %H:%M")}</span>'
-        f'<span class="clip">{html.escape(full_place(view, row.path))}</span><span class="pill {"" if row.outcome else "dim"}">'
-        f"{html.escape(t(f'outcome.{row.outcome}') if row.outcome else t('warn.open'))}</span></div>"
-        for row in found.rows[:8]
-    )
+    rows = "".join(_tried(view, row) for row in found.rows[:8])
     notes = "".join(f'<div class="low">{html.escape(note)}</div>' for note in found.notes)
     more = f'<div class="low">… {len(found.rows) - 8}</div>' if len(found.rows) > 8 else ""
     none = "" if found.rows else f'<div class="low">{html.escape(t("models.tried_none"))}</div>'
-    return f'<dl class="kv" data-trial>{lines}</dl><div class="stack" style="margin-top:8px;gap:4px">{rows}{more}{none}{notes}</div>'
+    body = f'<div class="stack" style="margin-top:8px;gap:4px">{rows}{more}{none}{notes}</div>'
+    return f'<dl class="kv" data-trial>{lines}</dl>{body}'
 
 
+def _tried(view: View, row: WarningRow) -> str:
+    outcome = view.t(f"outcome.{row.outcome}") if row.outcome else view.t("warn.open")
+    return (
+        f'<div class="bar" style="flex-wrap:nowrap"><span class="num low">{clock(view, row.raised, "%m-%d %H:%M")}'
+        f'</span><span class="clip">{html.escape(full_place(view, row.path))}</span>'
+        f'<span class="pill {"" if row.outcome else "dim"}">{html.escape(outcome)}</span></div>'
+    )

@@ -49,9 +49,10 @@ def place_name(view: View, path: str) -> str:
     if point is not None:
         return view.named(point)
     if plant.plant is not None:
-        for thing in (*plant.plant.units, *plant.plant.places):
-            if thing.path == path:
-                return view.named(thing)
+        unit = next((unit for unit in plant.plant.units if unit.path == path), None)
+        place = next((place for place in plant.plant.places if place.path == path), None)
+        if unit is not None or place is not None:
+            return view.named(unit or place)
     return path.rpartition("/")[2]
 
 

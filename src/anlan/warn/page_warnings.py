@@ -99,7 +99,8 @@ class _Warnings:
             ]  # fmt: skip
         if self.chosen == "shadow":
             return [
-                grade, place, text, model, {"key": "state", "headerName": t("col.state"), "format": "pill", "width": 96},
+                grade, place, text, model,
+                {"key": "state", "headerName": t("col.state"), "format": "pill", "width": 96},
                 {"key": "outcome", "headerName": t("warn.outcome"), "format": "pill", "width": 96}, raised,
             ]  # fmt: skip
         return [

@@ -94,13 +94,13 @@ def _rows(now: int) -> list[WarningRow]:
              zh="液氨罐区两台探测器同时高于各自基线，读数仍在上升", models=("gas-release", "predicted-alarm"),
              en="two ammonia detectors rise above their own baselines together",
              action_zh="上风向携带便携式检测仪现场确认；停止区域内动火作业；准备启动水幕。",
-             action_en="Confirm from upwind with a portable detector; stop hot work; be ready to start the water curtain.",
+             action_en="Confirm from upwind with a portable detector; stop hot work; be ready for the water curtain.",
              target=f"{NH3}/at2.HH", contributions=(
                  Contribution(f"{NH3}/at2", 0.52, 18.4, 2.1, "ppm"), Contribution(f"{NH3}/at3", 0.31, 9.7, 2.0, "ppm"),
                  Contribution("gas.cluster-rise", 0.17, 2.0, 0.0, "1"))),
         _row("w-level", "donghua/tanks/lpg/lt3", 2, "predicted-alarm", 12 * MINUTE, now, **lead, score=3.1, need=1,
-             zh="3号液位按当前趋势约 24 分钟后到达 HH 90 %", en="level 3 reaches HH 90 % in about 24 min at this rate",
-             action_zh="核对进料阀与流量，准备切换储罐。", action_en="Check feed valve and flow; prepare to change tanks.",
+             zh="3号液位按当前趋势约 24 分钟后到达 HH 90 %", en="level 3 reaches HH 90 % in about 24 min",
+             action_zh="核对进料阀与流量，准备切换储罐。", action_en="Check feed valve and flow; be ready to change.",
              target="donghua/tanks/lpg/lt3.HH",
              contributions=(Contribution("donghua/tanks/lpg/lt3", 1.0, 81.2, 90.0, "%"),)),
         _row("w-pump", "port/loading/jetty", 3, "rotating-machines", 3 * HOUR, now, state=WarningState.CONFIRMED,
@@ -115,7 +115,8 @@ def _rows(now: int) -> list[WarningRow]:
              closed=now - 9 * DAY + 2 * HOUR, outcome=WarningOutcome.AVERTED, zh="液氨卸车臂附近读数升高",
              en="readings rise near the unloading arm", who="wang", comment="更换卸车臂密封"),
         _row("w-false", "haian/chlor/cl", 3, "valves-and-loops", 4 * DAY, now, state=WarningState.SCORED, active=False,
-             closed=now - 4 * DAY + HOUR, outcome=WarningOutcome.FALSE, zh="调节阀动作迟缓", en="control valve is slow"),
+             closed=now - 4 * DAY + HOUR, outcome=WarningOutcome.FALSE,
+             zh="调节阀动作迟缓", en="a slow control valve"),
         _row("w-hit", "donghua/tanks/sty/tt2", 3, "predicted-alarm", 2 * DAY, now, state=WarningState.SCORED,
              active=False, closed=now - 2 * DAY + HOUR, outcome=WarningOutcome.HIT, zh="2号温度将到达 H 105 °C",
              en="temperature 2 will reach H 105 °C"),
@@ -319,8 +320,10 @@ class Warn:
         rows = []
         for (identity, version), mode in self.modes.items():
             sheet = sheets.get(identity, few) if version == 1 else few
-            trained = {"training_hash": "9f2c4a77d0b1e6", "training_rows": 604_800, "training_start": now - 30 * DAY,
-                       "training_end": now - 23 * DAY} if version == 2 else {}  # fmt: skip
+            trained: dict[str, Any] = {}
+            if version == 2:
+                trained = {"training_hash": "9f2c4a77d0b1e6", "training_rows": 604_800}
+                trained |= {"training_start": now - 30 * DAY, "training_end": now - 23 * DAY}
             rows.append(
                 ModelRow(msgspec.structs.replace(known[identity], version=version), mode, sheet, now - 20 * DAY,
                          "chen", "a41f0c2295e8d7b3", "test-node", bound=(NH3, "donghua/tanks/lpg"), **trained)

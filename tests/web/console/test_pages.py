@@ -19,8 +19,6 @@ PAGES = (
     "/connectors",
     "/performance",
     "/warnings",
-    "/warnings?tab=closed",
-    "/warnings?tab=shadow",
     "/warnings?tab=missed",
     "/warnings/w-gas",
     "/risk",

@@ -17,6 +17,7 @@ PYTHON = sorted(
         SOURCE / "monitor/page.py",
         SOURCE / "monitor/performance_view.py",
         SOURCE / "perceive/page.py",
+        *(SOURCE / "warn").glob("page*.py"),
     ]
 )
 SCRIPTS = sorted((SOURCE / "web/static").glob("*.js"))
@@ -48,8 +49,18 @@ def test_texts_of_enumerations_are_complete() -> None:
     from anlan.monitor.machine import Arrow
     from anlan.plant.registers.machine import MACHINES
 
+    from anlan.core.events import WarningOutcome, WarningState
+    from anlan.warn.model import ModelKind, ModelMode
+    from anlan.warn.risk.model import TermKind
+    from anlan.warn.warnings.machine import VERBS
+    from anlan.warn.warnings.machine import Arrow as WarningArrow
+
     catalogue = i18n.catalogue()
-    wanted = {f"state.{state.value}" for state in AlarmState} | {f"arrow.{arrow.value}" for arrow in Arrow}
+    wanted = {f"wstate.{state.value}" for state in WarningState} | {f"warrow.{arrow.value}" for arrow in WarningArrow}
+    wanted |= {f"outcome.{outcome.value}" for outcome in WarningOutcome} | {f"wverb.{verb}" for verb in VERBS}
+    wanted |= {f"termkind.{kind.value}" for kind in TermKind} | {f"models.kind_{kind.value}" for kind in ModelKind}
+    wanted |= {f"models.{mode.value}" for mode in ModelMode}
+    wanted |= {f"state.{state.value}" for state in AlarmState} | {f"arrow.{arrow.value}" for arrow in Arrow}
     wanted |= {f"role.{role.value}" for role in Role} | {f"priority.{priority.value}" for priority in AlarmPriority}
     wanted |= {f"regstate.{state}" for machine in MACHINES for state in machine.states}
     wanted |= {
@@ -72,7 +83,7 @@ def test_no_chinese_text_stands_in_code() -> None:
     own = [
         path
         for path in PYTHON
-        if path.parent.name in MINE or path.parent.name in ("monitor", "perceive") or path.name == "shell.py"
+        if path.parent.name in MINE or path.parent.name in ("monitor", "perceive", "warn") or path.name == "shell.py"
     ]
     assert len(own) > 20
     for path in own:

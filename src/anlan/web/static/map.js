@@ -159,7 +159,7 @@
       for (const zone of unitZones) {
         const [bx0, , bx1, by1] = zone.box, width = (bx1 - bx0) * scale, area = areas.has(zone.path);
         if (width < (nested(zone) ? 70 : 34)) continue;
-        const bad = risky() ? null : worst.get(zone.path), x = X(bx0) + (area ? 4 : 0), y = area ? Y(by1) + 14 : Y(by1) - 4;
+        const bad = risky() ? null : worst.get(zone.path), x = X(bx0) + (area ? 4 : 0), y = area ? Y(by1) + 14 : Y(by1) - (risky() && riskOf(zone.path)?.[0] === 1 ? 9 : 4);
         let text = nameOf(zone.path);
         while (text.length > 3 && context.measureText(text).width > width - (bad ? 40 : 8)) text = text.slice(0, -2) + "…";
         if (area) { context.globalAlpha = 0.8; context.fillStyle = colors["map-unit"]; context.fillRect(x - 2, y - 12, context.measureText(text).width + 4, 15); context.globalAlpha = 1; }

@@ -30,8 +30,7 @@
     let marks = [], cursor = null, serial = 0, timer = 0, cones = new Map(), ahead = 0;
     const readCones = async () => { // where the points are going, when a room that knows adds it
       const found = live() && A.cones ? await A.cones(shown.points, shown.span) : new Map();
-      cones = found; ahead = 0;
-      for (const cone of found.values()) ahead = Math.max(ahead, Math.min(cone.times[cone.times.length - 1] - A.now(), shown.span * 0.4));
+      cones = found; ahead = found.size ? A.coneAhead(found, shown.span) : 0;
     };
     const live = () => !shown.end;
     const window_ = () => { const end = shown.end || A.now(); return [end - shown.span, end]; };

@@ -73,7 +73,7 @@
       const step = { j: 1, k: -1, arrowdown: 1, arrowup: -1 }[key], verb = Object.keys(KEYS).find((v) => KEYS[v].toLowerCase() === key);
       if (step && !(event.target.closest?.(".ag-root") && key.startsWith("arrow"))) {
         const at = shownRow ? api.getRowNode(shownRow.id)?.rowIndex ?? -1 : -1, next = api.getDisplayedRowAtIndex(Math.max(0, Math.min(api.getDisplayedRowCount() - 1, at + step)));
-        if (next) { next.setSelected(true); api.ensureNodeVisible(next); }
+        if (next) { choose(next.data); next.setSelected(true); api.ensureNodeVisible(next); } // at once: the grid tells of selections late
       } else if (key === "enter" && shownRow) location.href = `/warnings/${encodeURIComponent(shownRow.id)}`;
       else if (verb && shownRow) act(shownRow, verb);
       else if (key === "/") $("#wa-filter", node).focus();
@@ -154,7 +154,7 @@
     function layout() {
       const [start, end] = window_(), each = rowHeight(), last = data.points.length - 1, max = (end + ahead) / 1000, row = data.row;
       const option = { animation: false, textStyle: { fontFamily: A.font }, grid: [{ left: LEFT, right: 16, top: 6, height: 18 }], xAxis: [{ type: "time", gridIndex: 0, min: start / 1000, max, show: false }], yAxis: [{ type: "value", gridIndex: 0, min: 0, max: 1, show: false }], series: [], axisPointer: { link: [{ xAxisIndex: "all" }], lineStyle: { color: colors.accent, type: "solid" } }, tooltip: { trigger: "axis", confine: true, backgroundColor: colors.raised, borderColor: colors.line, textStyle: { color: colors.text, fontSize: 12 }, formatter: tip } };
-      const spans = bands(end).map(([a, b, g, on]) => [{ xAxis: a / 1000, name: (b - a) / (max * 1000 - start) > 0.05 ? gradeName(g) : "", itemStyle: { color: on ? colors[`p${g}`] : "transparent", borderColor: colors[`p${g}`], borderWidth: on ? 0 : 1 }, label: { position: "insideLeft", distance: 5, color: on ? A.css(`p${g}-on`) : colors.low, fontSize: 11 } }, { xAxis: b / 1000 }]);
+      const spans = bands(end).map(([a, b, g, on]) => [{ xAxis: a / 1000, name: (b - a) / (max * 1000 - start) > 0.1 ? gradeName(g) : "", itemStyle: { color: on ? colors[`p${g}`] : "transparent", borderColor: colors[`p${g}`], borderWidth: on ? 0 : 1 }, label: { position: "insideLeft", distance: 5, color: on ? A.css(`p${g}-on`) : colors.low, fontSize: 11 } }, { xAxis: b / 1000 }]);
       const marks = data.steps.filter((s) => ["answer", "confirm", "dismiss", "escalate", "close"].includes(s.arrow)).map((s) => ({ value: [s.t / 1000, 0.5], name: s.text }));
       option.series.push({ id: "grades", type: "scatter", xAxisIndex: 0, yAxisIndex: 0, data: marks, symbol: "rect", symbolSize: [2, 18], itemStyle: { color: colors.high }, markArea: { silent: true, data: spans }, tooltip: { trigger: "item" } });
       data.points.forEach((p, i) => {
@@ -184,9 +184,9 @@
     }
     const figures = () => { for (const p of data.points) { const value = valueOf(p.number); put($(`[data-val="${p.number}"]`, node), value ? `${pointValue(A.plant?.byNumber.get(p.number), value)} <small class="low">${esc(p.unit || A.plant?.byNumber.get(p.number)?.unit || "")}</small>` : ""); } };
     async function readCones() {
-      cones = live() && data.points.length ? await A.cones(data.points.map((p) => p.number), 3600e6) : new Map(); ahead = 0;
+      cones = live() && data.points.length ? await A.cones(data.points.map((p) => p.number), 3600e6) : new Map();
       const [start, end] = window_();
-      for (const cone of cones.values()) ahead = Math.max(ahead, Math.min(cone.times[cone.times.length - 1] - A.now(), (end - start) * 0.5));
+      ahead = A.coneAhead(cones, end - start);
     }
     async function load() {
       const numbers = data.points.map((p) => p.number);
@@ -240,6 +240,8 @@
     }));
     return found;
   };
+  // As far ahead as the predicted alarms lie, but the past keeps at least as much room.
+  A.coneAhead = (cones, span) => Math.max(0, ...[...cones.values()].map((cone) => Math.min(cone.times[cone.times.length - 1] - A.now(), span, Math.max(0.25 * span, ...cone.alarms.map((a) => 1.2 * ((a.latest || a.expected) - A.now()))))));
   A.coneSeries = (cone, axis, color, until_, colors) => {
     const point = A.plant.byNumber.get(cone.number), floor = point?.low ?? -Infinity, roof = point?.high ?? Infinity, clip = (v) => Math.min(roof, Math.max(floor, v));
     const at = cone.times.map((t, i) => [t / 1000, i]).filter(([t]) => t <= until_ / 1000), base = { xAxisIndex: axis, yAxisIndex: axis, type: "line", showSymbol: false, silent: true, animation: false, tooltip: { show: false } };
@@ -268,7 +270,7 @@
     const visible = () => risk.nodes.filter((n) => { const parts = n.path.split("/"); if (n.path && shut.has("")) return false; for (let i = 1; i < parts.length; i++) if (shut.has(parts.slice(0, i).join("/"))) return false; return true; });
     function draw() {
       if (!risk.nodes.length) { put(node, `<div class="empty"><b>${esc(T("risk.none"))}</b><span>${esc(T("risk.none_hint"))}</span></div>`); return; }
-      put(node, `<div class="rk rh"><span class="nm">${esc(T("warn.place"))}</span><span>${esc(T("risk.red_units"))}</span><span>${esc(T("risk.scale"))}</span><span class="ix">${esc(T("risk.live"))}</span><span class="ix">${esc(T("risk.inherent"))}</span><span class="ix">${esc(T("risk.raised"))}</span></div>` + visible().map((n) => {
+      put(node, `<div class="rk rh"><span class="nm">${esc(T("warn.place"))}</span><span>${esc(T("risk.red_units"))}</span><span>${esc(T("risk.scale"))}</span><span class="ix">${esc(T("risk.live"))}</span><span class="ix">${esc(T("risk.inherent_head"))}</span><span class="ix">${esc(T("risk.raised"))}</span></div>` + visible().map((n) => {
         const now = current(n), reds = n.kind === "unit" ? 0 : under(n.path).filter((u) => current(u).c === 1).length, parent = n.kind !== "unit";
         return `<div class="n rk ${n.path === risk.chosen ? "on" : ""}" role="treeitem" data-path="${esc(n.path)}" title="${esc(n.path)}"><span class="nm" style="padding-left:${8 + n.depth * 16}px"><span class="tw" data-fold>${parent ? (shut.has(n.path) ? "▸" : "▾") : ""}</span>${shape(now.c, 13)}<span class="clip">${esc(n.name)}</span><small class="low">${esc(colourName(now.c))}</small></span><span>${reds ? `<span class="pill bad" title="${esc(T("risk.reds", { n: reds }))}">${shape(1, 10)} ${reds}</span>` : ""}</span><span class="rb" title="${esc(T("risk.bar", { inherent: n.inherent.toFixed(1), live: now.i.toFixed(1) }))}"><i style="width:${now.i}%;background:${now.i > n.inherent + 0.05 ? `var(--p${now.c})` : "var(--trend)"}"></i><b style="width:${n.inherent}%"></b></span><span class="num ix">${now.i.toFixed(1)}</span><span class="num ix low">${n.inherent.toFixed(1)}</span><span class="num ix up">${now.i - n.inherent > 0.05 ? `+${(now.i - n.inherent).toFixed(1)}` : ""}</span></div>`;
       }).join(""));
