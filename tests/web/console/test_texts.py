@@ -44,12 +44,10 @@ def test_every_text_that_code_asks_for_is_in_the_catalogue(path: Path) -> None:
 
 def test_texts_of_enumerations_are_complete() -> None:
     from anlan.core.actor import Role
-    from anlan.core.events import AlarmState
+    from anlan.core.events import AlarmState, WarningOutcome, WarningState
     from anlan.core.severity import AlarmPriority
     from anlan.monitor.machine import Arrow
     from anlan.plant.registers.machine import MACHINES
-
-    from anlan.core.events import WarningOutcome, WarningState
     from anlan.warn.model import ModelKind, ModelMode
     from anlan.warn.risk.model import TermKind
     from anlan.warn.warnings.machine import VERBS
