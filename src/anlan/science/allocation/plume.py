@@ -2,7 +2,8 @@
 
 A cloud is any callable ``cloud(x, y, t)`` of metres east and north of the graph's origin and seconds that returns
 concentrations for broadcast arrays. Toxic load is ∫ Cⁿ dt in (unit of C)ⁿ·s (ten Berge, Zwart & Appelman,
-J. Hazard. Mater. 13, 1986). Between tabulated times Cⁿ is linear; after the last it stays as it was, never silently zero.
+J. Hazard. Mater. 13, 1986). Between tabulated times Cⁿ is linear; after the last it stays as it was, never silently
+zero.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Roads from GeoJSON: LineStrings with nodes, length, speed, direction; each faulty edge is set aside with its reason."""
+"""Roads from GeoJSON: lines with nodes, length, speed, direction; each faulty one is set aside with its reason."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ def _road(feature: Any, named: bool) -> Road:
     highway = str(properties.get("highway") or "other")
     speed, lanes = traffic().usual(highway)
     return Road(
-        u, v, lon, lat, _length(properties, lon, lat), _speed(properties.get("maxspeed"), speed), _direction(properties),
+        u, v, lon, lat, _length(properties, lon, lat), _speed(properties.get("maxspeed"), speed),
+        _direction(properties),
         _number(properties, "lanes", lanes), _number(properties, "width", 0.0),
         _number(properties, "capacity", math.nan) / 3600.0, properties.get("closed") in (True, "yes", "true"),
         str(properties.get("name") or ""),

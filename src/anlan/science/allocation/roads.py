@@ -7,7 +7,7 @@ edge is set aside with its reason and the rest is kept; a graph without any edge
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -267,15 +267,13 @@ def _parts_remark(graph: RoadGraph) -> list[Remark]:
     ]  # fmt: skip
 
 
-def snap(
-    graph: RoadGraph, lon: float, lat: float, usable: Callable[[int], bool] | None = None
-) -> tuple[int, float, float]:
+def snap(graph: RoadGraph, lon: float, lat: float, usable: Bools | None = None) -> tuple[int, float, float]:
     """Return the nearest road, how far along its line (share of 1), and how far away the place is, m.
 
     Args:
         graph: the roads.
         lon, lat: the place, degrees.
-        usable: says of a road's index whether it may be taken; all roads if None.
+        usable: whether each road may be taken, shape (roads,); all if None.
 
     Raises:
         RoadsError: the place has no coordinates of WGS84, or no road is usable.
@@ -288,8 +286,7 @@ def snap(
     along = np.clip(((x - x0) * dx + (y - y0) * dy) / np.maximum(dx**2 + dy**2, 1e-12), 0.0, 1.0)
     distance = np.hypot(x - x0 - along * dx, y - y0 - along * dy)
     if usable is not None:
-        allowed = np.array([usable(number) for number in range(len(graph.roads))])
-        distance = np.where(allowed[segments.road], distance, np.inf)
+        distance = np.where(usable[segments.road], distance, np.inf)
     best = int(np.argmin(distance))
     if not math.isfinite(distance[best]):
         raise RoadsError("no road can be used here", where="at", fix="open a road, or another place")
@@ -344,19 +341,21 @@ class Snapped:
 
 def with_places(
     graph: RoadGraph, places: Sequence[tuple[float, float]], mode: str = "drive",
-    usable: Callable[[int], bool] | None = None,
+    usable: Sequence[Bools | None] | None = None,
 ) -> tuple[RoadGraph, tuple[Snapped, ...]]:  # fmt: skip
     """Return the graph with a node at the nearest point of a road to each place, and those nodes.
 
-    Roads are split there, so distances from a place are right to the metre. Nodes of the given graph keep their numbers.
+    Roads are split there, so distances from a place are right to the metre. Nodes of the given graph keep their
+    numbers; roads do not.
 
     Args:
         graph: the roads.
         places: (longitude, latitude), degrees.
         mode: as of ``build``.
-        usable: as of ``snap``.
+        usable: for each place, as of ``snap``.
     """
-    found = [snap(graph, lon, lat, usable) for lon, lat in places]
+    allowed = usable or [None] * len(places)
+    found = [snap(graph, lon, lat, mask) for (lon, lat), mask in zip(places, allowed, strict=True)]
     names = [""] * len(places)
     cuts: dict[int, list[tuple[float, int]]] = {}
     for number, (road, share, _) in enumerate(found):
@@ -390,7 +389,8 @@ def _renumbered(graph: RoadGraph, first: Sequence[str]) -> RoadGraph:
     return replace(
         graph, nodes=tuple(nodes), index=index, lon=graph.lon[back], lat=graph.lat[back], start=start,
         tail=tail[order], head=moved[graph.head][order], road=graph.road[order], forward=graph.forward[order],
-        length=graph.length[order], speed=graph.speed[order], capacity=graph.capacity[order], closed=graph.closed[order],
+        length=graph.length[order], speed=graph.speed[order],
+        capacity=graph.capacity[order], closed=graph.closed[order],
     )  # fmt: skip
 
 
@@ -417,6 +417,6 @@ def _piece(
     inner = (run > low) & (run < high)
     shares = [low, *run[inner], high]
     return replace(
-        road, u=u, v=v, lon=tuple(np.interp(shares, run, lon).tolist()), lat=tuple(np.interp(shares, run, lat).tolist()),
-        length=road.length * (high - low),
+        road, u=u, v=v, lon=tuple(np.interp(shares, run, lon).tolist()),
+        lat=tuple(np.interp(shares, run, lat).tolist()), length=road.length * (high - low),
     )  # fmt: skip
