@@ -43,7 +43,7 @@ class Fireball:
 
 def radiant_fraction(pressure: float) -> float:
     """Return 0.00325 P^0.32 (P in Pa absolute at rupture; CPR 14E 6.36), at most 0.4."""
-    return min(0.00325 * pressure**0.32, _MOST_RADIANT)
+    return min(0.00325 * math.pow(pressure, 0.32), _MOST_RADIANT)
 
 
 def fireball(

@@ -31,7 +31,6 @@ _LIGHT = ("methane", "lng", "natural_gas")
 # Surface emissive power of LNG on land grows with size to 265 kW/m² (San Clemente, Montoir; Raj 2005) and is that of a
 # thick flame beyond.
 _LNG_FLUX, _LNG_SCALE = 265e3, 6.0
-_STILL = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +108,16 @@ def flame_length(burning: float, diameter: float, air_density: float, wind: floa
     group = burning / (air_density * math.sqrt(GRAVITY * diameter))
     characteristic = (GRAVITY * burning * diameter / air_density) ** (1.0 / 3.0)
     if wind <= characteristic:
-        return min(42.0 * group**0.61, 55.0 * group**0.67 if wind > _STILL else math.inf) * diameter
-    return 55.0 * group**0.67 * (wind / characteristic) ** -0.21 * diameter
+        return 42.0 * math.pow(group, 0.61) * diameter
+    windy = 55.0 * math.pow(group, 0.67) * math.pow(wind / characteristic, -0.21)
+    return windy * diameter
 
 
 def pritchard_binding(burning: float, diameter: float, air_density: float, wind: float) -> float:
     """Return L of a large LNG pool fire, m: D·10.615(·)^0.305 u*^−0.03 (Pritchard & Binding 1992)."""
     group = burning / (air_density * math.sqrt(GRAVITY * diameter))
     characteristic = (GRAVITY * burning * diameter / air_density) ** (1.0 / 3.0)
-    return diameter * 10.615 * group**0.305 * max(wind / characteristic, 1.0) ** -0.03
+    return diameter * 10.615 * math.pow(group, 0.305) * math.pow(max(wind / characteristic, 1.0), -0.03)
 
 
 def flame_tilt(wind: float, diameter: float, viscosity: float = _VISCOSITY) -> float:
