@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -125,7 +126,7 @@ class _Floods:
 
 def _say_empty(key: str, title: str, hint: str) -> None:
     words = f"<div class='empty'><b>{html.escape(title)}</b><span>{html.escape(hint)}</span></div>"
-    ui.run_javascript(f"anlan.emptyText({key!r}, {words!r})")
+    ui.run_javascript(f"anlan.emptyText({json.dumps(key)}, {json.dumps(words)})")
 
 
 def _position(view: View, identity: str) -> str:

@@ -13,7 +13,7 @@ from anlan.core.actor import SYSTEM
 from anlan.core.errors import AnlanError
 from anlan.core.events import EventType
 from anlan.core.time import SECOND, now_us
-from anlan.warn.model import LIVE, ListWarnings, WarningList, WarnLive
+from anlan.warn.model import LIVE, ListWarnings, WarningList, WarningRow, WarnLive
 from anlan.web.live.frame import covers
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class WarnFeed:
         self.live: WarnLive | None = None
         self.heard = 0
         self.rev = 0
+        self._rows: tuple[WarningRow, ...] = ()
         self._open: tuple[tuple[str, int], ...] = ()
         self._changed: set[str] = set()
         self._predicted = True
@@ -72,13 +73,17 @@ class WarnFeed:
 
     async def _read(self, context: WebContext) -> None:
         try:
-            found = await context.fabric.call("warn.warnings", ListWarnings(), SYSTEM, WarningList, timeout=5)
+            found = await context.fabric.call("warn.warnings", ListWarnings(limit=5000), SYSTEM, WarningList, timeout=5)
         except AnlanError:
             return
-        self._open = tuple((row.path, int(row.grade)) for row in found.rows)
-        self.rev += 1
+        if found.rows != self._rows:
+            self._rows = found.rows
+            self._open = tuple((row.path, int(row.grade)) for row in found.rows)
+            self.rev += 1
 
     async def _event(self, _message: Msg) -> None:
+        # Lists of closed and missed ones change too.
+        self.rev += 1
         self._due.set()
 
     async def _take(self, message: Msg) -> None:

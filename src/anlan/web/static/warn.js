@@ -40,8 +40,7 @@
   let shownRow = null;
   function tools(node) {
     let all = null, text = "", grades = new Set([1, 2, 3, 4]), seen = W.rev;
-    const touch = boot.may !== undefined;
-    put(node, `<input class="in" id="wa-filter" style="width:${innerWidth < 1500 ? 170 : 230}px" placeholder="${esc(T("warn.filter"))}"><span class="bar" style="gap:4px" role="group" aria-label="${esc(T("warn.grade"))}">${[1, 2, 3, 4].map((g) => `<button class="mini on" data-g="${g}" aria-pressed="true" title="${esc(gradeName(g))}">${shape(g, 12)} <span class="num" data-n="${g}"></span></button>`).join("")}</span><span id="wa-silent"></span><span class="grow"></span><span class="low" id="wa-count"></span>${touch ? `<span class="low keys">${[["J K", "warn.key_move"], ["↵", "warn.key_open"]].map(([k, t]) => `<kbd>${k}</kbd> ${esc(T(t))}`).join(" ")}</span>` : ""}`);
+    put(node, `<input class="in" id="wa-filter" style="width:${innerWidth < 1500 ? 170 : 230}px" placeholder="${esc(T("warn.filter"))}"><span class="bar" style="gap:4px" role="group" aria-label="${esc(T("warn.grade"))}">${[1, 2, 3, 4].map((g) => `<button class="mini on" data-g="${g}" aria-pressed="true" title="${esc(gradeName(g))}">${shape(g, 12)} <span class="num" data-n="${g}"></span></button>`).join("")}</span><span id="wa-silent"></span><span class="grow"></span><span class="low" id="wa-count"></span><span class="low keys">${[["J K", "warn.key_move"], ["↵", "warn.key_open"]].map(([k, t]) => `<kbd>${k}</kbd> ${esc(T(t))}`).join(" ")}</span>`);
     const match = (row) => grades.has(row.grade.g) && (!text || `${row.place} ${row.path} ${row.text} ${row.model.text} ${row.state.text}`.toLowerCase().includes(text));
     const apply = () => {
       const grid = gridNode();
@@ -247,7 +246,7 @@
     const at = cone.times.map((t, i) => [t / 1000, i]).filter(([t]) => t <= until_ / 1000), base = { xAxisIndex: axis, yAxisIndex: axis, type: "line", showSymbol: false, silent: true, animation: false, tooltip: { show: false } };
     const low = at.map(([t, i]) => [t, clip(cone.low[i])]), wide = at.map(([t, i]) => [t, clip(cone.high[i]) - clip(cone.low[i])]);
     const name = `cone${cone.number}`, alarms = cone.alarms.filter((a) => a.expected <= until_);
-    const left = (a) => T("warn.mark", { kind: T(`kind.${a.kind}`) === `kind.${a.kind}` ? a.kind : a.kind, span: A.span(a.expected - A.now()) });
+    const left = (a) => T("warn.mark", { kind: a.kind, span: A.span(a.expected - A.now()) });
     return [
       { ...base, id: `${name}l`, data: low, stack: name, stackStrategy: "all", lineStyle: { opacity: 0 }, itemStyle: { color }, areaStyle: { opacity: 0 } },
       { ...base, id: `${name}w`, data: wide, stack: name, stackStrategy: "all", lineStyle: { opacity: 0 }, itemStyle: { color }, areaStyle: { color, opacity: 0.2 } },
