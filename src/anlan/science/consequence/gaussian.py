@@ -160,7 +160,7 @@ def _neutral_rise(
 
 def final_rise(flux: float, wind: float) -> float:
     """Return the final rise, m, of buoyancy flux ``flux``, m⁴/s³, in neutral or unstable air (Briggs, as ISC3)."""
-    return (21.425 * flux**0.75 if flux < 55.0 else 38.71 * flux**0.6) / wind
+    return float((21.425 * flux**0.75 if flux < 55.0 else 38.71 * flux**0.6) / wind)
 
 
 @numba.njit(cache=True, nogil=True, parallel=True, fastmath=True)

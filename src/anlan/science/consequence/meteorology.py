@@ -104,7 +104,7 @@ class SurfaceLayer:
         """Return the wind, m/s, at heights ``z``, m; below 1.5 z0 it is that of 1.5 z0."""
         height = np.maximum(np.asarray(z, dtype=np.float64), 1.5 * self.roughness)
         inverse = self.inverse_obukhov
-        profile = np.log(height / self.roughness) - psi(height * inverse) + psi(np.float64(self.roughness * inverse))
+        profile = np.log(height / self.roughness) - psi(height * inverse) + psi(np.array(self.roughness * inverse))
         return self.friction_velocity / KARMAN * profile
 
     def diffusivity(self, z: Floats) -> Floats:
@@ -119,7 +119,7 @@ class SurfaceLayer:
             return 1.9 * self.friction_velocity
         depth = self.mixing_height if np.isfinite(self.mixing_height) else 1000.0
         cube: float = max(12.0 - 0.5 * depth * self.inverse_obukhov, 1.9**3)
-        return self.friction_velocity * float(cube) ** (1.0 / 3.0)
+        return float(self.friction_velocity * float(cube) ** (1.0 / 3.0))
 
 
 def checked_wind(weather: Weather, remarks: Remarks) -> float:

@@ -100,7 +100,7 @@ def _angle(row: list[float], x: Floats) -> Floats:
 def _pieces(row: dict[str, Any], x: Floats) -> Floats:
     segments = np.array(row["segments"], dtype=np.float64)
     at = np.minimum(np.searchsorted(segments[:, 0], x, side="left"), len(segments) - 1)
-    return np.minimum(segments[at, 1] * x ** segments[at, 2], float(row.get("cap", np.inf)))
+    return np.asarray(np.minimum(segments[at, 1] * x ** segments[at, 2], float(row.get("cap", np.inf))))
 
 
 def _martin(row: list[list[float]], x: Floats) -> Floats:
@@ -109,7 +109,7 @@ def _martin(row: list[list[float]], x: Floats) -> Floats:
     km = np.maximum(x * 1e-3, 0.1)
     at = np.minimum(np.searchsorted(segments[:, 0], km, side="left"), len(segments) - 1)
     sigma = segments[at, 1] * km ** segments[at, 2] + segments[at, 3]
-    return sigma * np.minimum(x / 100.0, 1.0)
+    return np.asarray(sigma * np.minimum(x / 100.0, 1.0))
 
 
 def _turner(row: dict[str, list[float]], x: Floats) -> Floats:
@@ -141,7 +141,7 @@ def schemes() -> dict[str, Scheme]:
 
 
 def _scheme(name: str, row: dict[str, Any]) -> Scheme:
-    tables = {key: row[key] for key in ("sigma_x", "sigma_y", "sigma_z") if key in row}
+    tables: dict[str, Any] = {key: row[key] for key in ("sigma_x", "sigma_y", "sigma_z") if key in row}
     return Scheme(
         name=name,
         kind=row["kind"],

@@ -116,4 +116,6 @@ def lateral_width(
     )
     travel = np.asarray(x, dtype=np.float64) / wind
     scale = (max(averaging, 20.0) / (3600.0 if sigma_direction is None else 600.0)) ** 0.2
-    return scale * math.tan(min(spread, 1.2)) * np.asarray(x) / (1.0 + 0.9 * np.sqrt(travel / _DRAXLER_TIME))
+    return np.asarray(
+        scale * math.tan(min(spread, 1.2)) * np.asarray(x) / (1.0 + 0.9 * np.sqrt(travel / _DRAXLER_TIME))
+    )
