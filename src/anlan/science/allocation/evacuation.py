@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from anlan.core.errors import InvalidInputError
 from anlan.science.allocation.paths import Network, Route, Waiting, Wish, network, time_to, trade_offs
-from anlan.science.allocation.plume import Cloud, Exposure, Toxicity, arc_load, cumulated, indoor, spent_at, tabulate
-from anlan.science.allocation.quickest import Flow, Group, Links, enter_times, quickest
+from anlan.science.allocation.plume import Cloud, Toxicity, arc_load, cumulated, indoor, rate_at, spent_at, tabulate
+from anlan.science.allocation.quickest import Flow, Group, Links, quickest
 from anlan.science.allocation.roads import NoRouteError, Remark, RoadGraph, RoadsError, snap, with_places
 
 Floats = NDArray[np.float64]
@@ -206,9 +207,8 @@ def prepare(
             other, _, away = snap(graph, *area.at, usable)
             remarks.append(_other_road(area, graph, road, other, away))
     placed, snapped = with_places(graph, places, mode, [*masks, *([None] * len(shelters))])
-    for one, spot in zip((*areas, *shelters), snapped, strict=True):
-        if spot.away > _FAR:
-            remarks.append(_far(one.id, spot.away))
+    names = [*(one.id for one in areas), *(one.id for one in shelters)]
+    remarks += [_far(name, spot.away) for name, spot in zip(names, snapped, strict=True) if spot.away > _FAR]
     exposure = None
     if hazard is not None:
         toxicity = hazard.toxicity
@@ -257,11 +257,11 @@ def _check(areas: Sequence[Area], shelters: Sequence[Shelter]) -> None:
 
 def _within(graph: RoadGraph, areas: Sequence[Area], shelters: Sequence[Shelter]) -> None:
     """Refuse places so far from all roads that the coordinates must be wrong."""
-    for one in (*areas, *shelters):
-        _, _, away = snap(graph, *one.at)
+    for name, at in [*((one.id, one.at) for one in areas), *((one.id, one.at) for one in shelters)]:
+        _, _, away = snap(graph, *at)
         if away > 100.0 * _FAR:
             raise RoadsError(
-                f"{one.id} is {away / 1000.0:.0f} km from the nearest road", where=f"{one.id}.at",
+                f"{name} is {away / 1000.0:.0f} km from the nearest road", where=f"{name}.at",
                 fix="[longitude, latitude] of WGS84 near the roads, longitude first",
             )  # fmt: skip
 
@@ -317,19 +317,20 @@ class _Choice:
     route: Route | None = None
 
 
-def plan(scene: Scene, horizon: float = 4 * 3600.0, step: float | None = None) -> Evacuation:
+def plan(scene: Scene, horizon: float = 4 * 3600.0, step: float | None = None, slack: float = 0.0) -> Evacuation:
     """Return who leaves when and where along, and who stays, each with its reason.
 
     Args:
         scene: from ``prepare``.
         horizon: s within which all should have arrived.
         step: s; None takes about 1/100 of the time it should take.
+        slack: share that the time may be above the least one, to plan again in a hurry; 0 proves the least one.
     """
     choices = [_choose(scene, number, horizon) for number in range(len(scene.areas))]
     leaving = [
         number for number, one in enumerate(choices) if one.decision is Decision.LEAVE and scene.areas[number].people
     ]
-    flow, refused = _flow(scene, leaving, horizon, step)
+    flow, refused = _flow(scene, leaving, horizon, step, slack)
     remarks = list(scene.remarks)
     if sum(shelter.capacity for shelter in scene.shelters) < sum(scene.areas[number].people for number in leaving):
         remarks.append(_too_small(scene, leaving))
@@ -338,7 +339,9 @@ def plan(scene: Scene, horizon: float = 4 * 3600.0, step: float | None = None) -
     return Evacuation(scene, areas, flow.groups, cleared, flow.steps, flow.step, tuple(remarks))
 
 
-def _flow(scene: Scene, leaving: list[int], horizon: float, step: float | None) -> tuple[Flow, dict[int, int]]:
+def _flow(
+    scene: Scene, leaving: list[int], horizon: float, step: float | None, slack: float
+) -> tuple[Flow, dict[int, int]]:
     """Return the flow that brings out most, then soonest, and how many of each area were refused by dose."""
     if not leaving:
         return Flow((), 0, step or 1.0, np.zeros(0, dtype=np.int64)), {}
@@ -348,12 +351,14 @@ def _flow(scene: Scene, leaving: list[int], horizon: float, step: float | None) 
         flow = quickest(
             links, [scene.areas[number].people for number in leaving],
             [_windows(scene, number, horizon) for number in leaving],
-            [shelter.capacity for shelter in scene.shelters], horizon, step, share * scene.limit,
+            [shelter.capacity for shelter in scene.shelters], horizon, step, share * scene.limit, slack,
         )  # fmt: skip
-        kept, refused = [], {}
-        for group in flow.groups:
+        kept: list[Group] = []
+        refused: dict[int, int] = {}
+        loads = _loads(scene, leaving, flow)
+        for group, load in zip(flow.groups, loads, strict=True):
             area = leaving[group.area]
-            loaded = replace(group, area=area, load=_load(scene, area, group, flow.step))
+            loaded = replace(group, area=area, load=load)
             if loaded.load <= 1.0:
                 kept.append(loaded)
             else:
@@ -376,35 +381,63 @@ def _windows(scene: Scene, number: int, horizon: float) -> tuple[float, float]:
     return scene.areas[number].notice, float(scene.hazard.times[over[0] - 1]) if len(over) else horizon
 
 
-def _load(scene: Scene, number: int, group: Group, step: float) -> float:
-    """Return the greater load, as a share of the limit, of the first and last of a group to leave."""
-    if scene.hazard is None:
-        return 0.0
+def _loads(scene: Scene, leaving: list[int], flow: Flow) -> list[float]:
+    """Return of each group the greater load, as a share of the limit, of its first and last to leave."""
+    if scene.hazard is None or not flow.groups:
+        return [0.0] * len(flow.groups)
     times = scene.hazard.times
-    home = scene.homes[number]
-    found = []
-    for leave in (group.leave, group.leave + step):
-        rate = float(np.interp(leave, times, home.rate))
-        k = int(np.clip(np.searchsorted(times, leave, side="right") - 1, 0, len(times) - 1))
-        indoors = float(home.spent[k]) + 0.5 * (float(home.rate[k]) + rate) * (leave - float(times[k]))
-        found.append(indoors + route_load(scene.roads, group.arcs, leave, group.stops))
-    return max(found) / scene.limit
+    worst = np.zeros(len(flow.groups))
+    for late in (0.0, flow.step):
+        leave = np.array([group.leave + late for group in flow.groups])
+        along = route_loads(scene.roads, [(group.arcs, group.stops) for group in flow.groups], leave)
+        for k, group in enumerate(flow.groups):
+            home = scene.homes[leaving[group.area]]
+            along[k] += float(spent_at(times, home.rate, home.spent, leave[k]))
+        worst = np.maximum(worst, along)
+    return [float(one) for one in worst / scene.limit]
 
 
-def route_load(roads: Network, arcs: Sequence[int], leave: float, stops: Sequence[tuple[int, float]] = ()) -> float:
-    """Return the load of a way of arcs left at ``leave``, s, with its stops in the queue."""
-    field, total = roads.exposure, 0.0
-    moments = enter_times(roads, arcs, leave, stops)
-    waits = dict(stops)
-    for k, arc in enumerate(arcs):
-        done = moments[k + 1] - waits.get(k + 1, 0.0)
-        total += float(arc_load(field.times, field.first, field.along, arc, moments[k], done - moments[k]))
-    for k, wait in stops:
-        node = roads.graph.head[arcs[k - 1]] if k else roads.graph.tail[arcs[0]]
-        rate, spent = field.node[node], field.spent[node]
-        until = moments[k]
-        total += float(spent_at(field.times, rate, spent, until) - spent_at(field.times, rate, spent, until - wait))
-    return total
+def route_loads(
+    roads: Network, ways: Sequence[tuple[Sequence[int], Sequence[tuple[int, float]]]], leave: Floats
+) -> Floats:
+    """Return the load of ways left at ``leave``, s, each with its stops in the queue.
+
+    Args:
+        roads: the roads.
+        ways: arcs, and (index of the arc before which to wait, s), of each.
+        leave: of each, s.
+    """
+    ends = np.cumsum([0, *(len(arcs) for arcs, _ in ways)])
+    arcs = np.array([arc for way, _ in ways for arc in way], dtype=np.int64)
+    waits = np.zeros(len(arcs))
+    for begin, (_, stops) in zip(ends, ways, strict=False):
+        for k, wait in stops:
+            waits[begin + k] = wait
+    field = roads.exposure
+    out = np.empty(len(ways))
+    _route_loads(
+        ends, arcs, waits, leave, (roads.profile, roads.travel), roads.graph.tail,
+        (field.times, field.first, field.along, field.node, field.spent), out,
+    )  # fmt: skip
+    return out
+
+
+@numba.njit(cache=True)
+def _route_loads(ends, arcs, waits, leave, travel, tail, field, out):  # type: ignore[no-untyped-def]  # compiled
+    times, first, along, node, spent = field
+    for way in range(out.shape[0]):
+        now, total = leave[way], 0.0
+        for k in range(ends[way], ends[way + 1]):
+            arc = arcs[k]
+            if waits[k] > 0.0:
+                place = tail[arc]
+                total -= spent_at(times, node[place], spent[place], now)
+                now += waits[k]
+                total += spent_at(times, node[place], spent[place], now)
+            ride = rate_at(travel[0], travel[1][arc], now)
+            total += arc_load(times, first, along, arc, now, ride)
+            now += ride
+        out[way] = total
 
 
 def _choose(scene: Scene, number: int, horizon: float) -> _Choice:
@@ -504,8 +537,3 @@ def _left_behind(area: Area, staying: int, by_dose: int, home: Home) -> Remark:
         f"{area.people}人中{staying}人留在室内(限值的{home.indoors:.3g}倍): {why[1]}" + ("，超限，优先救援" if more else ""),
         "more roads, shelters, or vehicles; or a later horizon",
     )  # fmt: skip
-
-
-__all__ = [
-    "Area", "AreaPlan", "Decision", "Evacuation", "Exposure", "Hazard", "Scene", "Shelter", "plan", "prepare", "route_load",
-]  # fmt: skip

@@ -81,7 +81,8 @@ class Network:
     @property
     def ever_open(self) -> Bools:
         """Whether an arc is open at any time."""
-        return ~((self.closed_from == -np.inf) & (self.closed_until == np.inf))
+        always: Bools = (self.closed_from == -np.inf) & (self.closed_until == np.inf)
+        return ~always
 
 
 def network(
@@ -164,7 +165,10 @@ class Wish:
     home: Floats | None = None
 
 
-def fastest(roads: Network, origin: int, targets: Sequence[int], wish: Wish = Wish()) -> Route:
+_ANY = Wish()
+
+
+def fastest(roads: Network, origin: int, targets: Sequence[int], wish: Wish = _ANY) -> Route:
     """Return the way that arrives first at any target within the limit of load.
 
     Raises:
@@ -173,7 +177,7 @@ def fastest(roads: Network, origin: int, targets: Sequence[int], wish: Wish = Wi
     return _searched(roads, origin, targets, wish, first_only=True)[0]
 
 
-def safest(roads: Network, origin: int, targets: Sequence[int], wish: Wish = Wish()) -> Route:
+def safest(roads: Network, origin: int, targets: Sequence[int], wish: Wish = _ANY) -> Route:
     """Return the way of least load within limit and horizon, the fastest of those alike.
 
     Raises:
@@ -182,7 +186,7 @@ def safest(roads: Network, origin: int, targets: Sequence[int], wish: Wish = Wis
     return trade_offs(roads, origin, targets, wish)[-1]
 
 
-def trade_offs(roads: Network, origin: int, targets: Sequence[int], wish: Wish = Wish()) -> list[Route]:
+def trade_offs(roads: Network, origin: int, targets: Sequence[int], wish: Wish = _ANY) -> list[Route]:
     """Return all ways that no other beats in both time of arrival and load, the fastest first.
 
     Raises:

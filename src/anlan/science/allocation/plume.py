@@ -90,7 +90,7 @@ class GridCloud:
         column, right, inside_x = _cell(self.x, x)
         row, up, inside_y = _cell(self.y, y)
         frame, later, _ = _cell(self.times, t)
-        total = 0.0
+        total = np.zeros(np.broadcast_shapes(np.shape(x), np.shape(y), np.shape(t)))
         for k, wk in ((frame, 1.0 - later), (np.minimum(frame + 1, len(self.times) - 1), later)):
             for j, wj in ((row, 1.0 - up), (np.minimum(row + 1, len(self.y) - 1), up)):
                 for i, wi in ((column, 1.0 - right), (np.minimum(column + 1, len(self.x) - 1), right)):

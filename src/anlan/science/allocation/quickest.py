@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anlan.science.allocation import labels, timeflow
-from anlan.science.allocation.paths import Network, time_to
+from anlan.science.allocation.paths import Network
 from anlan.science.allocation.plume import arc_load, rate_at
 
 Floats = NDArray[np.float64]
@@ -115,7 +115,7 @@ class Links:
 
     def entering(self, order: Integers) -> Integers:
         """Return where the arcs into each node begin in ``order`` (arcs by head)."""
-        start = np.zeros_like(self.start)
+        start: Integers = np.zeros_like(self.start)
         np.cumsum(np.bincount(self.head[order], minlength=len(start) - 1), out=start[1:])
         return start
 
@@ -147,7 +147,7 @@ def usual_step(links: Links, people: Sequence[int], notice: float) -> float:
 
 def quickest(
     links: Links, people: Sequence[int], windows: Sequence[tuple[float, float]], places: Sequence[float], horizon: float,
-    step: float | None = None, most_load: float = np.inf,
+    step: float | None = None, most_load: float = np.inf, slack: float = 0.0,
 ) -> Flow:  # fmt: skip
     """Return the flow that at every moment has brought out as many as can be.
 
@@ -158,6 +158,7 @@ def quickest(
         horizon: s; who has not arrived by then is left.
         step: s; None takes the usual one.
         most_load: toxic load above which an arc is not entered.
+        slack: share that the number of steps may be above the least one.
     """
     step = max(step or usual_step(links, people, min(window[0] for window in windows)), horizon / _MOST_STEPS)
     coarse = step * _COARSE
@@ -167,7 +168,7 @@ def quickest(
     )  # fmt: skip
     net = expanded(links, people, windows, places, horizon, step, most_load)
     most = max(1, int(horizon / step))
-    found = timeflow.quickest_flow(net, most, int((rough.steps - 1) * _COARSE * (1.0 - _ROUGH)))
+    found = timeflow.quickest_flow(net, most, int((rough.steps - 1) * _COARSE * (1.0 - _ROUGH)), slack)
     groups, hops = timeflow.unravel(
         links.start, links.head, links.tail, net.takes, found.flow.copy(), found.left, found.came, links.areas,
         links.shelters,
@@ -210,10 +211,10 @@ def _ways(links: Links, takes: Integers, step: float, groups: Integers, hops: In
         way = (leave, area, shelter, tuple(arcs[begin + 1 : end - 1]), waits)
         people[way] = people.get(way, 0) + count
     found = []
-    for (leave, area, shelter, way, waits), count in sorted(people.items()):
-        stops = tuple((k, n * step) for k, n in waits)
-        moments = enter_times(links.roads, way, leave * step, stops)
-        found.append(Group(area, shelter, count, leave * step, moments[-1] + step, way, stops))
+    for (leave, area, shelter, along, queues), count in sorted(people.items()):
+        stops = tuple((k, n * step) for k, n in queues)
+        moments = enter_times(links.roads, along, leave * step, stops)
+        found.append(Group(area, shelter, count, leave * step, moments[-1] + step, along, stops))
     return tuple(found)
 
 
@@ -262,10 +263,6 @@ def _block(arcs, travel, field, closed, step, most_load, out):  # type: ignore[n
         for k in range(out.shape[1]):
             t = k * step
             ride = rate_at(travel[0], travel[1][arc], t)
-            if t < closed[1][arc] and t + step + ride > closed[0][arc]:
+            shut = t < closed[1][arc] and t + step + ride > closed[0][arc]
+            if shut or arc_load(field[0], field[1], field[2], arc, t, ride) > most_load:
                 out[i, k] = True
-            elif arc_load(field[0], field[1], field[2], arc, t, ride) > most_load:
-                out[i, k] = True
-
-
-__all__ = ["Flow", "Group", "Links", "quickest", "steps_of", "time_to", "usual_step"]

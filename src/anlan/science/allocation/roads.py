@@ -161,7 +161,8 @@ class RoadGraph:
         order = np.argsort(-np.bincount(label), kind="stable")
         rank = np.empty(len(order), dtype=np.int64)
         rank[order] = np.arange(len(order))
-        return rank[label]
+        found: Integers = rank[label]
+        return found
 
     def node(self, name: str) -> int:
         """Return the number of a node.
@@ -211,8 +212,8 @@ def build(roads: Sequence[Road], remarks: Iterable[Remark] = (), mode: str = "dr
     arcs = _arcs(roads, index, mode)
     longitude, latitude = np.array(lon), np.array(lat)
     origin = (float(longitude.mean()), float(latitude.mean()))
-    graph = RoadGraph(tuple(roads), tuple(index), longitude, latitude, origin, *arcs, index=index)
-    return replace(graph, remarks=(*remarks, *_parts_remark(graph)))
+    graph = RoadGraph(tuple(roads), tuple(index), longitude, latitude, origin, *arcs)
+    return replace(graph, index=index, remarks=(*remarks, *_parts_remark(graph)))
 
 
 def _arcs(roads: Sequence[Road], index: dict[str, int], mode: str) -> tuple[Any, ...]:
