@@ -1,4 +1,4 @@
-"""Exposure over time: concentration indoors, dose and toxic load, sheltering. Times s, any one unit of concentration."""
+"""Exposure over time: concentration indoors, dose and toxic load, sheltering. Times in s."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Slab model of dense, cold or two-phase clouds: steady plume, finite and instantaneous release.
 
 Our own program of Ermak's equations (User's Manual for SLAB, UCRL-MA-105607, 1990). It differs from the original where
-that does not keep mass: half widths in the output, and droplets follow from the balance of enthalpy where the cloud boils.
+that does not keep mass: half widths in the output, and droplets follow from the
+balance of enthalpy where the cloud boils.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ class Air(NamedTuple):
 
     ``s`` stability class minus 4; ``inverse_la`` 1/La, ``inverse_l0`` 1/L0, 1/m; ``zl``, ``depth`` (H), ``z0`` m;
     ``friction`` u*a, m/s; ``temperature`` K; ``pressure`` Pa; ``density`` kg/m³; ``water`` mass fraction;
-    ``molar_mass`` kg/mol; ``phi_far``, ``gamma`` of the unstable profile; ``slope``, ``bend`` of the parabola below ``bottom``, m;
-    ``spread`` A, 1: rate of spread over 10 s; ``at4``, ``at2`` F at 4 m and U at 2 m; ``integral`` ∫F from 0 to bottom.
+    ``molar_mass`` kg/mol; ``phi_far``, ``gamma`` of the unstable profile; ``slope``, ``bend`` of the
+    parabola below ``bottom``, m; ``spread`` A, 1: rate of spread over 10 s; ``at4``, ``at2`` F at 4 m and U at 2 m.
     """
 
     s: float
