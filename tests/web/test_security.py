@@ -18,6 +18,7 @@ from anlan.settings import Settings
 from anlan.web import service
 from anlan.web.middleware import BODY_LIMIT, host_of
 from anlan.web.security import SESSION_COOKIE
+from tests.warn.test_api import ROUTES as WARN_ROUTES
 from tests.web.node import PASSWORD, PEOPLE, WebNode, must_change
 from tests.web.test_services import ROUTES
 
@@ -287,6 +288,8 @@ def _example(path: str) -> str:
     ids = {"shift": "s1", "entry": "e1", "bypass": "b1", "change": "c1", "hold": "h1", "barrier": "dike", "work": "w1"}
     for name, value in ids.items():
         path = path.replace(f"{{{name}_id}}", value)
+    for name, value in (("warning", "W1"), ("model", "seal"), ("flood", "desk-1@5")):
+        path = path.replace(f"{{{name}}}", value)
     return path.replace("{sequence}", "7").removeprefix("/v1")
 
 
@@ -294,7 +297,7 @@ def test_every_route_is_in_the_matrix(web: WebNode) -> None:
     with web.client("admin") as client:
         paths = client.get("/api/openapi.json").json()["paths"]
     routes = {(method.upper(), path) for path, item in paths.items() for method in item}
-    handed_on = {(method, path.partition("?")[0]) for method, path, *_ in ROUTES}
+    handed_on = {(method, path.partition("?")[0]) for method, path, *_ in (*ROUTES, *WARN_ROUTES)}
     rest = {route for route in routes - NEEDS.keys() if route[1] not in ELSEWHERE}
     assert {(method, _example(path)) for method, path in rest} == handed_on
     assert NEEDS.keys() <= routes
