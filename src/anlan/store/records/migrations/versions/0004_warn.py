@@ -111,7 +111,13 @@ def _create_messages() -> None:
     )
     op.create_index("ix_warning_messages_warning", "warning_messages", ["warning"])
     op.create_index("ix_warning_messages_state", "warning_messages", ["state"])
-    op.create_table("warning_outbox", _counted(), _text("id", 26), _bytes("event"), sa.UniqueConstraint("id", name="uq_warning_outbox_id"))
+    op.create_table(
+        "warning_outbox",
+        _counted(),
+        _text("id", 26),
+        _bytes("event"),
+        sa.UniqueConstraint("id", name="uq_warning_outbox_id"),
+    )
     op.create_table("warning_marks", _text("name", 40, key=True), _number("value"))
 
 
