@@ -82,9 +82,11 @@ def tilted_factors(length: float, distance: float, tilt: float) -> tuple[float, 
 
 def numeric_factors(length: float, distance: float, tilt: float) -> tuple[float, float]:
     """Return (vertical, horizontal) view factors of a tilted cylinder by summing 96 × 64 panels of its mantle."""
-    heights = (np.arange(96) + 0.5) / 96 * length
-    angles = (np.arange(64) + 0.5) / 64 * 2.0 * math.pi
-    height, angle = (x.ravel() for x in np.meshgrid(heights, angles, indexing="ij"))
+    # finer near the ground and on the side that faces the target, where a near one sees most
+    up, around = (np.arange(96) + 0.5) / 96, (np.arange(64) + 0.5) / 32 - 1.0
+    share, side = (x.ravel() for x in np.meshgrid(up, around, indexing="ij"))
+    height, angle = length * share**2, math.pi * side * np.abs(side)
+    panel = 2.0 * length * share / 96 * 2.0 * math.pi * np.abs(side) / 32
     # horizontal slices, shifted along the axis, as the pool's rim is: an oblique cylinder
     centre = height * math.sin(tilt)
     points = np.stack([centre + np.cos(angle), np.sin(angle), height * math.cos(tilt)])
@@ -93,7 +95,7 @@ def numeric_factors(length: float, distance: float, tilt: float) -> tuple[float,
     )
     size = np.linalg.norm(normals, axis=0)
     normals = normals / size
-    area = length / 96 * 2.0 * math.pi / 64 * size
+    area = panel * size
     target = np.array([distance, 0.0, 0.0])
     return _summed(points, normals, area, target)
 
