@@ -19,6 +19,7 @@ ROOMS = (
     "anlan.cli.bench",
     "anlan.cli.rul",
     "anlan.cli.detect",
+    "anlan.cli.evacuate",
     "anlan.plant.cli",
     "anlan.perceive.cli",
     "anlan.perceive.discovery_cli",

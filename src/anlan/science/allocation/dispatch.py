@@ -1,4 +1,4 @@
-"""Which team does which task when: skills, goods, travel times, time windows; no task is ever dropped without its reason."""
+"""Which team does which task when: skills, goods, travel times, windows; no task is dropped without its reason."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -39,9 +40,7 @@ def solve_exact(
 
     model = cp_model.CpModel()
     variables = _variables(model, asked)
-    arcs = _circuit(
-        model, asked, variables, nearest, {(a, b) for tour in hint for a, b in zip(tour, tour[1:], strict=False)}
-    )
+    arcs = _circuit(model, asked, variables, nearest, {(a, b) for tour in hint for a, b in pairwise(tour)})
     _goods(model, asked, variables)
     _objective(model, asked, variables, arcs)
     _hint(model, asked, variables, hint)
@@ -154,14 +153,14 @@ def _goods(model: Any, asked: Problem, variables: dict[str, Any]) -> None:
 def _objective(model: Any, asked: Problem, variables: dict[str, Any], arcs: list[tuple[int, int, Any, float]]) -> None:
     terms = []
     for j, task in enumerate(asked.tasks):
-        weight = int(round(task.weight * 1000))
+        weight = round(task.weight * 1000)
         late = variables["start"][j] - int(np.ceil(task.earliest * _SCALE))
         high = int(min(task.latest, _horizon(asked)) * _SCALE) - int(np.ceil(task.earliest * _SCALE))
         counted = model.new_int_var(0, max(0, high), "")
         model.add(counted >= late).only_enforce_if(variables["served"][j])
         terms.append(weight * counted)
-        terms.append(int(round(asked.penalty[j] * _SCALE * 1000)) * ~variables["served"][j])
-    cost = int(round(asked.per_second * 1000))
+        terms.append(round(float(asked.penalty[j]) * _SCALE * 1000) * ~variables["served"][j])
+    cost = round(asked.per_second * 1000)
     terms.extend(cost * _tenths(ride) * literal for _, _, literal, ride in arcs if ride > 0.0)
     model.minimize(sum(terms))
 

@@ -27,6 +27,8 @@ _UNTOUCHED = 1e-3
 """An area outdoors below this share of the limit is not touched by the cloud."""
 _FAR = 500.0
 """A road further than this, m, from its place is worth a remark."""
+_AT_ONCE = 60.0
+"""Who leaves within this, s, of being ready leaves at once."""
 _STRICTER = (1.0, 0.2, 0.02, 0.0)
 """Share of the limit above which an arc is not entered: the next one is tried while groups come out above the limit."""
 
@@ -459,7 +461,9 @@ def _choose(scene: Scene, number: int, horizon: float) -> _Choice:
             Decision.LEAVE, Remark("no-cloud", where, "no cloud is given: all leave", "未给出云团，全部撤离"), fast
         )
     before = float(np.interp(area.notice, scene.hazard.times, home.spent))
-    load = (before + min(way.load for way in ways)) / scene.limit
+    # Who waits indoors until the cloud has passed has not left: only ways begun at once are compared with staying.
+    prompt = [way for way in ways if way.leave[0] <= area.notice + _AT_ONCE] or ways[:1]
+    load = (before + min(way.load for way in prompt)) / scene.limit
     if home.indoors <= min(load, 1.0) and not area.must_leave:
         return _Choice(
             Decision.SHELTER,

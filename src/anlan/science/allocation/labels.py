@@ -1,10 +1,10 @@
 """Label-setting search over (time, toxic load), compiled.
 
-Earliest arrival with first-in-first-out travel times is Dijkstra's algorithm (Dreyfus, Oper. Res. 17, 1969); with the load
-beside it labels are kept by dominance. Where one may wait anywhere, a label is judged by its load less what waiting at its
-node costs since the field began: a label that is earlier and less in that measure can wait until the other's time and be
-better off, so dropping the other is exact but for the step of waiting. Where one may not wait, only labels of the same
-stretch of time (``tick``) are compared while the cloud or a closure still changes.
+Earliest arrival with first-in-first-out travel times is Dijkstra's algorithm (Dreyfus, Oper. Res. 17, 1969); with the
+load beside it labels are kept by dominance. Where one may wait anywhere, a label is judged by its load less what waiting
+at its node costs since the field began: a label that is earlier and less in that measure can wait until the other's time
+and be better off, so dropping the other is exact but for the step of waiting. Where one may not wait, only labels of the
+same stretch of time (``tick``) are compared while the cloud or a closure still changes.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _waited(field, node, origin, home, t):  # type: ignore[no-untyped-def]  # co
 
 
 @numba.njit(cache=True)
-def search(graph, travel, field, home, rules, origin, target, bound, depart, horizon, limit, first_only):  # type: ignore[no-untyped-def]  # compiled
+def search(graph, travel, field, home, rules, origin, target, bound, depart, horizon, limit, first_only):  # type: ignore[no-untyped-def]  # noqa: C901 - compiled: one loop over labels
     """Return labels (node, time, load, parent, arc) and those that reached a target, in order of time.
 
     Args:
@@ -181,9 +181,8 @@ def search(graph, travel, field, home, rules, origin, target, bound, depart, hor
             if mode == WAIT_ANYWHERE and arc >= 0:
                 if new - _waited(field, other, origin, home, when) >= least[other] - slack:
                     continue
-            elif mode != WAIT_ANYWHERE and arc >= 0 and when < settled_at:
-                if new >= seen[other, int((when - depart) / tick)]:
-                    continue
+            elif arc >= 0 and when < settled_at and new >= seen[other, int((when - depart) / tick)]:
+                continue
             if count == of_node.shape[0]:
                 of_node, of_time, of_load = _grown(of_node), _grown(of_time), _grown(of_load)
                 parent, by_arc, chain = _grown(parent), _grown(by_arc), _grown(chain)

@@ -115,7 +115,7 @@ class Links:
 
     def entering(self, order: Integers) -> Integers:
         """Return where the arcs into each node begin in ``order`` (arcs by head)."""
-        start: Integers = np.zeros_like(self.start)
+        start: Integers = np.zeros(len(self.start), dtype=np.int64)
         np.cumsum(np.bincount(self.head[order], minlength=len(start) - 1), out=start[1:])
         return start
 

@@ -15,7 +15,7 @@ _CHORD_SLACK = 0.95
 """A stated length below this share of the line's own is a fault of units or of the line."""
 
 
-class _Faulty(Exception):
+class _FaultyError(Exception):
     def __init__(self, code: str, en: str, zh: str, fix: str) -> None:
         super().__init__(en)
         self.parts = code, en, zh, fix
@@ -46,7 +46,7 @@ def read_roads(data: Any, mode: str = "drive") -> RoadGraph:
     for number, feature in enumerate(features):
         try:
             roads.append(_road(feature, named))
-        except _Faulty as fault:
+        except _FaultyError as fault:
             code, en, zh, fix = fault.parts
             remarks.append(Remark(code, f"features[{number}]", f"{en}: set aside", f"{zh}，该路段未采用", fix))
     if not roads:
@@ -84,16 +84,18 @@ def _line(feature: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
         geometry.get("coordinates") if isinstance(geometry, dict) and geometry.get("type") == "LineString" else None
     )
     if not isinstance(points, list) or len(points) < 2:
-        raise _Faulty(
+        raise _FaultyError(
             "no-line", "no LineString of two or more points", "不是至少两点的LineString", "geometry of a LineString"
         )
     try:
         lon = tuple(float(point[0]) for point in points)
         lat = tuple(float(point[1]) for point in points)
     except (TypeError, ValueError, IndexError):
-        raise _Faulty("coordinates", "a point without two numbers", "坐标不是两个数", "[longitude, latitude]") from None
+        raise _FaultyError(
+            "coordinates", "a point without two numbers", "坐标不是两个数", "[longitude, latitude]"
+        ) from None
     if not all(abs(a) <= 180.0 and abs(b) <= 90.0 for a, b in zip(lon, lat, strict=True)):
-        raise _Faulty(
+        raise _FaultyError(
             "coordinates",
             "coordinates outside WGS84",
             "坐标超出WGS84范围",
@@ -107,7 +109,7 @@ def _node(properties: dict[str, Any], key: str, lon: float, lat: float, named: b
     if value is not None and str(value) != "":
         return str(value)
     if named:
-        raise _Faulty(
+        raise _FaultyError(
             "edge-without-node", f"an edge without node {key}", f"路段缺少节点{key}", f"property {key}: the node's id"
         )
     return f"{lon:.6f},{lat:.6f}"
@@ -123,13 +125,13 @@ def _length(properties: dict[str, Any], lon: tuple[float, ...], lat: tuple[float
     except (TypeError, ValueError):
         length = math.nan
     if length < 0.0:
-        raise _Faulty(
+        raise _FaultyError(
             "negative-length", f"a length of {length:g} m", f"长度为{length:g}米", "a length in metres, 0 or more"
         )
     if not math.isfinite(length):
-        raise _Faulty("length", f"a length of {value!r}", f"长度{value!r}无效", "a length in metres, 0 or more")
+        raise _FaultyError("length", f"a length of {value!r}", f"长度{value!r}无效", "a length in metres, 0 or more")
     if length < _CHORD_SLACK * measured - 1.0:
-        raise _Faulty(
+        raise _FaultyError(
             "length-below-line", f"a length of {length:g} m on a line of {measured:.1f} m",
             f"长度{length:g}米短于线长{measured:.1f}米", "metres along the line; or leave it out to have it measured",
         )  # fmt: skip
@@ -147,7 +149,7 @@ def _speed(value: Any, usual: float) -> float:
             return usual  # such as "walk" or "CN:urban": the class says it
         speed, unit = float(match[1]), match[2] or "km/h"
     if not 0.0 < speed <= 300.0:
-        raise _Faulty("speed", f"a speed of {value} km/h", f"速度为{value}公里/小时", "km/h above 0 and up to 300")
+        raise _FaultyError("speed", f"a speed of {value} km/h", f"速度为{value}公里/小时", "km/h above 0 and up to 300")
     return speed * (_MILE if unit == "mph" else 1.0) / 3.6
 
 
@@ -157,7 +159,7 @@ def _direction(properties: dict[str, Any]) -> int:
         oneway = str(properties.get("oneway", "no")).lower()
         value = {"yes": 1, "true": 1, "1": 1, "-1": -1, "reverse": -1}.get(oneway, 0)
     if str(value) not in {"0", "1", "-1"}:
-        raise _Faulty(
+        raise _FaultyError(
             "direction", f"a direction of {value!r}", f"方向{value!r}无效", "0 both ways, 1 only u to v, -1 only v to u"
         )
     return int(value)
@@ -172,5 +174,5 @@ def _number(properties: dict[str, Any], key: str, usual: float) -> float:
     except (TypeError, ValueError):
         return usual
     if not (math.isfinite(number) and number >= 0.0):
-        raise _Faulty(key, f"{key} of {value}", f"{key}为{value}", "a number, 0 or more")
+        raise _FaultyError(key, f"{key} of {value}", f"{key}为{value}", "a number, 0 or more")
     return number

@@ -26,10 +26,9 @@ def cost_of(problem, team, tour, size, extra, place):  # type: ignore[no-untyped
     at, now, cost = team, ready[team], 0.0
     count = size + 1 if extra >= 0 else size
     for k in range(count):
+        task = tour[k]
         if extra >= 0 and k >= place:
             task = extra if k == place else tour[k - 1]
-        else:
-            task = tour[k]
         ride = travel[at, teams + task]
         start = max(now + ride, earliest[task])
         if start > latest[task]:
@@ -42,17 +41,17 @@ def cost_of(problem, team, tour, size, extra, place):  # type: ignore[no-untyped
 
 @numba.njit(cache=True)
 def _fits(free, demand, team, task):  # type: ignore[no-untyped-def]  # compiled: types follow from the arrays
+    fits = True
     for g in range(demand.shape[1]):
-        if demand[task, g] > free[team, g] + 1e-9:
-            return False
-    return True
+        fits = fits and demand[task, g] <= free[team, g] + 1e-9
+    return fits
 
 
 @numba.njit(cache=True)
 def _best_place(problem, able, demand, solution, task, blink):  # type: ignore[no-untyped-def]  # compiled
     """Return the team and place that cost least more, and by how much (inf: none)."""
     tours, sizes, costs, free = solution
-    travel, ready, _, _, earliest, latest, weight, per_second = problem
+    travel, ready, _, _, earliest, latest, weight, _ = problem
     best, best_team, best_place = np.inf, -1, -1
     teams = ready.shape[0]
     for team in range(teams):

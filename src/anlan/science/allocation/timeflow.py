@@ -181,7 +181,7 @@ def _settled(net: Expanded, steps: int) -> bool:
 
 
 @numba.njit(cache=True)
-def compact(tail, head, takes, room, first, groups, hops, flow):  # type: ignore[no-untyped-def]  # compiled
+def compact(tail, head, takes, room, first, groups, hops, flow):  # type: ignore[no-untyped-def]  # noqa: C901 - compiled: one pass over groups
     """Let each group leave as early as its way has room for all of it, and take loops out of ways, in place.
 
     Args:
