@@ -11,11 +11,9 @@ from anlan.core.errors import AnlanError
 from anlan.warn.model import FeatureRow, FeatureValue
 from anlan.warn.page_acts import client
 from anlan.warn.page_models import model_tabs
-from anlan.warn.page_rows import full_place, place_name, span
+from anlan.warn.page_rows import GRADES, by_gravity, full_place, place_name, span
 from anlan.web.components import empty, grid, panel, priority_shape, raw
 from anlan.web.shell import View
-
-GRADES = {"red": 1, "orange": 2, "yellow": 3, "blue": 4}
 
 
 async def features(view: View) -> None:
@@ -107,7 +105,7 @@ def _row(view: View, row: FeatureRow) -> dict[str, Any]:
         "name": (row.name if view.zh else row.name_en) or row.id,
         "meaning": (row.meaning if view.zh else row.meaning_en) or row.meaning,
         "worst": f"{worst.value:.4g} {_unit(row.unit)}".strip() if worst is not None else "–",
-        "limits": " ".join(f"{view.t(f'wgrade.{name}')} {value:g}" for name, value in row.grades.items()) or "–",
+        "limits": " ".join(f"{view.t(f'wgrade.{name}')} {value:g}" for name, value in by_gravity(row.grades)) or "–",
         "window": span(row.window) if row.window else "–",
         "bound": f"{len(row.values)} / {len(row.values) + len(row.unbound)}",
         "pack": _pack(view, row.pack),
@@ -137,7 +135,7 @@ def _head(view: View, row: FeatureRow) -> str:
     )
     limits = " ".join(
         f'<span class="pri">{priority_shape(GRADES[name], 13)} <span class="num">{value:g}</span></span>'
-        for name, value in row.grades.items()
+        for name, value in by_gravity(row.grades)
     )
     formula = " ".join(part for part in (f"{row.builtin}(…)" if row.builtin else "", row.expression) if part)
     valid = f"{'−∞' if row.low is None else f'{row.low:g}'} … {'∞' if row.high is None else f'{row.high:g}'}"

@@ -104,7 +104,7 @@ class _Floods:
             "length": span(item.end - item.start),
             "alarms": item.alarms,
             "position": _position(self.view, item.position),
-            "root": alarm_name(self.view, item.root) if item.root else "–",
+            "root": alarm_name(self.view, item.root, unit=True) if item.root else "–",
             "sure": f"{100 * item.root_probability:.0f} %" if item.root else "–",
             "likeness": f"{100 * item.likeness:.0f} %" if item.similar else "–",
         }
@@ -156,7 +156,8 @@ def _flood_head(view: View, found: FloodDetail) -> str:
 
 def _shares(view: View, items: Sequence[tuple[str, float]]) -> str:
     return "".join(
-        f'<div class="cb"><span class="clip" title="{html.escape(alarm)}">{html.escape(alarm_name(view, alarm))}</span>'
+        f'<div class="cb"><span class="clip" title="{html.escape(alarm)}">'
+        f"{html.escape(alarm_name(view, alarm, unit=True))}</span>"
         f'<i><b style="width:{100 * share:.0f}%"></b></i><span class="num">{100 * share:.0f} %</span></div>'
         for alarm, share in items
     )
@@ -197,9 +198,10 @@ def _aligned(view: View, found: FloodDetail, other: FloodDetail | None) -> str:
         alarm, time = sequence[at]
         after = (time - sequence[0][1]) / SECOND
         mark = f' <span class="pill">{html.escape(t("floods.root_short"))}</span>' if alarm in roots else ""
+        tone = "hi" if both or other is None else "low"
         return (
             f'<td class="num low">+{after // 60:.0f}:{after % 60:04.1f}</td>'
-            f'<td class="{"hi" if both else "low"}">{html.escape(alarm_name(view, alarm))}{mark}</td>'
+            f'<td class="{tone}">{html.escape(alarm_name(view, alarm, unit=True))}{mark}</td>'
         )
 
     pairs = aligned([alarm for alarm, _ in left], [alarm for alarm, _ in right])

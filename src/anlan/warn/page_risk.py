@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -29,8 +30,7 @@ async def risk(view: View) -> None:
             empty(t("risk.silent"), f"{error.message} {t('warn.silent_hint')}")
         return
     chosen = view.request.query_params.get("at", "")
-    # Parents before children, each enterprise with its own below it.
-    nodes = [_node(view, node) for node in sorted(found.nodes, key=lambda node: tuple(node.path.split("/")))]
+    nodes = [_node(view, node) for node in _ordered(found.nodes)]
     with ui.element("div").classes("cols"):
         with ui.element("div").classes("rows"):
             with panel(t("risk.map"), classes="an-live", style="flex:1.45 1 0"):
@@ -47,6 +47,18 @@ async def risk(view: View) -> None:
         ui.run_javascript(f"anlan.warn.explained({msgspec.json.encode(told).decode()})")
 
     view.on("an_risk", explain)
+
+
+def _ordered(nodes: Iterable[RiskNode]) -> list[RiskNode]:
+    """Return parents before children, each with its own below it, the gravest first."""
+    by_path = {node.path: node for node in nodes}
+
+    def key(node: RiskNode) -> tuple[tuple[float, str], ...]:
+        parts = node.path.split("/") if node.path else []
+        above = ["/".join(parts[: n + 1]) for n in range(len(parts))]
+        return tuple((-by_path[path].index if path in by_path else 0.0, path) for path in above)
+
+    return sorted(by_path.values(), key=key)
 
 
 def _node(view: View, node: RiskNode) -> dict[str, Any]:

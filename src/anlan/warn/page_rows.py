@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from anlan.core.actor import Permission
+from anlan.core.errors import AnlanError
 from anlan.core.events import WarningState
 from anlan.core.time import SECOND
 from anlan.warn.features.library import library
 from anlan.warn.features.specs import FeatureSpec
 from anlan.warn.model import Contribution, WarningModel, WarningRow
 from anlan.warn.models.library import built_in
+from anlan.warn.risk.library import models_of
 from anlan.warn.warnings.machine import TABLE, Guard, Who
 from anlan.web.shell import View
 
+INHERENT = "inherent"
 VERBS = ("answer", "confirm", "dismiss", "close")
+GRADES = {"red": 1, "orange": 2, "yellow": 3, "blue": 4}
 OUTCOME_TONES = {"hit": "", "averted": "", "late": "warn", "false": "warn"}
 
 
@@ -38,6 +42,22 @@ def model_name(view: View, identity: str, model: WarningModel | None = None) -> 
 def feature_of(name: str) -> FeatureSpec | None:
     """Return a feature of the packaged library."""
     return library().features.get(name)
+
+
+@cache
+def _terms(packs: tuple[str, ...]) -> dict[str, tuple[str, str]]:
+    return {term.id: (term.zh, term.en) for model in models_of(packs) for term in model.terms}
+
+
+def term_name(view: View, identity: str) -> str:
+    """Return what a term of a risk index is called; empty when no risk model of the site has it."""
+    plant = view.context.plant.plant
+    try:
+        named = _terms(tuple(plant.packs)) if plant is not None else {}
+    except AnlanError:
+        named = {}
+    pair = named.get(identity, ("", ""))
+    return pair[0] if view.zh else pair[1]
 
 
 def place_name(view: View, path: str) -> str:
@@ -63,14 +83,15 @@ def full_place(view: View, path: str) -> str:
     return place_name(view, path)
 
 
-def alarm_name(view: View, alarm: str) -> str:
-    """Return what an alarm is called: its point and kind."""
+def alarm_name(view: View, alarm: str, *, unit: bool = False) -> str:
+    """Return what an alarm is called: its point and kind, its unit first when asked for."""
     plant = view.context.plant
     definition = plant.alarms.get(alarm)
     if definition is None:
         return alarm
     path = plant.path_of_alarm(alarm)
-    return f"{place_name(view, path)} {view.t(f'kind.{definition.kind}')}"
+    place = full_place(view, path) if unit else place_name(view, path)
+    return f"{place} {view.t(f'kind.{definition.kind}')}"
 
 
 def clock(view: View, time: int, form: str = "%m-%d %H:%M:%S") -> str:
@@ -78,6 +99,11 @@ def clock(view: View, time: int, form: str = "%m-%d %H:%M:%S") -> str:
     plant = view.context.plant.plant
     zone = ZoneInfo(plant.site.timezone if plant is not None else "UTC")
     return datetime.fromtimestamp(time / SECOND, zone).strftime(form) if time else "–"
+
+
+def by_gravity(grades: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Return thresholds by the name of their grade, red first."""
+    return [(name, grades[name]) for name in GRADES if name in grades]
 
 
 def span(duration: int) -> str:
@@ -103,8 +129,12 @@ def _contribution(view: View, item: Contribution) -> dict[str, Any]:
         label, sub, number = view.named(point), point.tag, point.number
     elif spec is not None:
         label = (spec.zh if view.zh else spec.en) or spec.id
-    elif view.context.plant.plant is not None and "/" in item.name:
+    elif "/" in item.name:
         label = place_name(view, item.name)
+    elif item.name == INHERENT:
+        label = view.t(f"termkind.{INHERENT}")
+    else:
+        label = term_name(view, item.name) or item.name
     return {
         "name": item.name,
         "label": label,

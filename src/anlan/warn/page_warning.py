@@ -20,6 +20,7 @@ BEFORE = HOUR
 AFTER = 15 * MINUTE
 MOST_POINTS = 5
 GIVEN_UP = 6 * HOUR
+LONGEST = 70
 SAMPLES = re.compile(r"samples:.*/(\d+)/(\d+)\.\.(\d+)#")
 
 
@@ -78,7 +79,10 @@ def _points(view: View, detail: WarningDetail) -> list[dict[str, Any]]:
     """Return the points to draw, the largest contributions first; then the others that were looked at."""
     plant = view.context.plant
     found = {item["number"]: item for item in contributions(view, detail.row.contributions) if item["number"]}
-    for path in (*detail.points, detail.row.path):
+    # What the gravest finding names stands before what the others do.
+    findings = sorted(detail.findings, key=lambda item: (int(item.grade) if item.grade else 9, -item.time))
+    named = [item.name for finding in findings for item in finding.contributions]
+    for path in (*named, *detail.points, detail.row.path):
         point = plant.by_path.get(path)
         if point is not None and point.number not in found:
             found[point.number] = {
@@ -94,8 +98,8 @@ def _step(view: View, step: WarningStep) -> dict[str, Any]:
         "arrow": step.arrow,
         "text": view.t(f"warrow.{step.arrow}"),
         "grade": int(step.grade),
-        "who": step.who,
-        "comment": step.comment,
+        "who": model_name(view, step.who) if step.arrow == "join" else step.who,
+        "comment": step.comment if len(step.comment) < LONGEST else f"{step.comment[:LONGEST]}…",
     }
 
 

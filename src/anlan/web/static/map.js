@@ -104,10 +104,14 @@
     }
     function drawRisk() {
       context.textBaseline = "middle"; context.textAlign = "left";
-      for (const zone of unitZones) {
+      for (const zone of [...unitZones].sort((a, b) => (riskOf(b.path)?.[0] ?? 9) - (riskOf(a.path)?.[0] ?? 9))) { // gravest on top
         const risk = riskOf(zone.path); if (!risk || areas.has(zone.path)) continue;
-        const [bx0, by0, bx1, by1] = zone.box, cx = (X(bx0) + X(bx1)) / 2, cy = (Y(by0) + Y(by1)) / 2, small = (bx1 - bx0) * scale < 60 || (by1 - by0) * scale < 26;
+        const [bx0, by0, bx1, by1] = zone.box, cx = (X(bx0) + X(bx1)) / 2, cy = (Y(by0) + Y(by1)) / 2, across = (bx1 - bx0) * scale, down = (by1 - by0) * scale, small = across < 60 || down < 26;
         const text = String(Math.round(risk[1])), size = small ? 11 : 15;
+        if ((across < 48 || down < 18) && risk[0] !== 1) { // no room for the figure: the shape alone
+          const r = Math.max(2.5, Math.min(5, across / 3, down / 3));
+          context.beginPath(); SHAPES[risk[0]](context, cx, cy, r); context.fillStyle = colors[`p${risk[0]}`]; context.fill(); continue;
+        }
         context.font = `600 ${size}px ${css("mono")}`;
         const width = context.measureText(text).width + size + 16, height = size + 9;
         context.beginPath(); context.rect(cx - width / 2, cy - height / 2, width, height); context.fillStyle = colors.panel; context.fill(); context.lineWidth = 1.2; context.strokeStyle = colors[`p${risk[0]}`]; context.stroke();
@@ -161,10 +165,16 @@
         if (width < (nested(zone) ? 70 : 34)) continue;
         const bad = risky() ? null : worst.get(zone.path), x = X(bx0) + (area ? 4 : 0), y = area ? Y(by1) + 14 : Y(by1) - (risky() && riskOf(zone.path)?.[0] === 1 ? 9 : 4);
         let text = nameOf(zone.path);
-        while (text.length > 3 && context.measureText(text).width > width - (bad ? 40 : 8)) text = text.slice(0, -2) + "…";
+        while (text.length > 3 && context.measureText(text).width > width - (bad || (area && risky()) ? 42 : 8)) text = text.slice(0, -2) + "…";
         if (area) { context.globalAlpha = 0.8; context.fillStyle = colors["map-unit"]; context.fillRect(x - 2, y - 12, context.measureText(text).width + 4, 15); context.globalAlpha = 1; }
         context.fillStyle = bad ? colors.high : area && !bad ? colors.low : colors.text;
         context.fillText(text, x, y);
+        const own = area && risky() && riskOf(zone.path);
+        if (own) {
+          const right = X(bx1) - 9, figure = String(Math.round(own[1]));
+          context.fillStyle = colors.high; context.textAlign = "right"; context.fillText(figure, right + 4, y); context.textAlign = "left";
+          context.beginPath(); SHAPES[own[0]](context, right - context.measureText(figure).width - 5, y - 4, 4.5); context.fillStyle = colors[`p${own[0]}`]; context.fill();
+        }
         if (bad) {
           const right = X(bx1) - (area ? 11 : 7);
           context.beginPath(); SHAPES[bad.priority](context, right - 14, y - 4, 4.5);

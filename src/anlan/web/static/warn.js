@@ -97,11 +97,11 @@
     put(cardNode, `<div><h3>${shape(row.grade.g, 17, row.grade.hollow)} ${esc(row.place)}</h3><div class="low clip" title="${esc(row.path)}">${esc(row.path)}</div></div>` +
       `<div class="bar"><span class="pill">${esc(gradeName(row.grade.g))}</span><span class="pill ${esc(row.state.tone)}">${esc(row.state.text)}</span>${row.active ? "" : `<span class="pill dim">${esc(T("warn.over"))}</span>`}${row.shadow ? `<span class="pill dim">${esc(T("models.shadow"))}</span>` : ""}${row.outcome ? `<span class="pill ${esc(row.outcome.tone)}">${esc(row.outcome.text)}</span>` : ""}</div>` +
       `<p class="hi" style="margin:0;font-size:14px">${esc(row.text)}</p>` +
-      (row.lead ? `<div class="timer"><span>${esc(T("warn.lead"))}</span><b>${leadCell(row.lead)}</b><span class="low">${esc(row.target || T("warn.horizon", { span: A.span(row.horizon) }))}</span></div>` : "") +
+      (row.lead && until(row.lead) ? `<div class="timer"><span>${esc(T("warn.lead"))}</span><b>${leadCell(row.lead)}</b><span class="low">${esc(row.target || T("warn.horizon", { span: A.span(row.horizon) }))}</span></div>` : "") +
       `<div class="bar">${buttons(row)}<a class="btn" href="/warnings/${encodeURIComponent(row.id)}">${esc(T("warn.open_detail"))} <kbd>↵</kbd></a></div>` +
       (row.contributions.length ? `<section><h4>${esc(T("warn.contributions"))}</h4>${contributions(row.contributions.slice(0, 6))}</section>` : "") +
       `<section><h4>${esc(T("warn.action"))}</h4><p>${esc(row.action || T("warn.no_action"))}</p></section>` +
-      `<dl class="kv left"><dt>${esc(T("warn.raised"))}</dt><dd class="num">${A.day(row.raised)} ${A.time(row.raised)}</dd><dt>${esc(T("warn.model"))}</dt><dd><a href="${esc(row.model.href)}">${esc(row.models.join(", ") || row.model.text)}</a></dd>${row.p !== null && row.p !== undefined ? `<dt>${esc(T("warn.chance"))}</dt><dd class="num">${row.p.toExponential(1)}</dd>` : ""}<dt>${esc(T("warn.answered"))}</dt><dd>${people(row)}</dd>${row.next && !row.over ? `<dt>${esc(T("warn.next_step"))}</dt><dd>${countdown(row)}</dd>` : ""}${row.last.comment ? `<dt>${esc(row.last.who)}</dt><dd>“${esc(row.last.comment)}”</dd>` : ""}</dl>`);
+      `<dl class="kv left"><dt>${esc(T("warn.raised"))}</dt><dd class="num">${A.day(row.raised)} ${A.time(row.raised)}</dd><dt>${esc(T("warn.model"))}</dt><dd><a href="${esc(row.model.href)}">${esc(row.models.join(", ") || row.model.text)}</a></dd>${row.p !== null && row.p !== undefined ? `<dt>${esc(T("warn.chance"))}</dt><dd class="num">${row.p.toExponential(1)}</dd>` : ""}<dt>${esc(T("warn.horizon_label"))}</dt><dd class="num">${A.span(row.horizon)}</dd><dt>${esc(T("warn.answered"))}</dt><dd>${people(row)}</dd>${row.next && !row.over ? `<dt>${esc(T("warn.next_step"))}</dt><dd>${countdown(row)}</dd>` : ""}${row.last.comment ? `<dt>${esc(row.last.who)}</dt><dd>“${esc(row.last.comment)}”</dd>` : ""}</dl>`);
   }
 
   /* ---- detail: evidence over time with contributions beside it --------------------------------------------------- */
@@ -124,7 +124,7 @@
 
     function words() {
       const row = data.row;
-      put($("#wd-head", node), `<div class="wd-title">${shape(row.grade.g, 24, row.grade.hollow)}<div class="grow"><div class="bar" style="gap:6px"><b class="hi" style="font-size:16px">${esc(row.place)}</b><span class="pill">${esc(gradeName(row.grade.g))}</span><span class="pill ${esc(row.state.tone)}">${esc(row.state.text)}</span>${row.active ? "" : `<span class="pill dim">${esc(T("warn.over"))}</span>`}${row.shadow ? `<span class="pill dim">${esc(T("models.shadow"))}</span>` : ""}${row.outcome ? `<span class="pill ${esc(row.outcome.tone)}">${esc(row.outcome.text)}</span>` : ""}</div><div class="hi" style="margin-top:3px">${esc(row.text)}</div></div>${row.lead ? `<div class="wd-lead"><small>${esc(T("warn.lead"))}</small><b>${leadCell(row.lead)}</b><small class="clip">${esc(row.target)}</small></div>` : ""}</div>` +
+      put($("#wd-head", node), `<div class="wd-title">${shape(row.grade.g, 24, row.grade.hollow)}<div class="grow"><div class="bar" style="gap:6px"><b class="hi" style="font-size:16px">${esc(row.place)}</b><span class="pill">${esc(gradeName(row.grade.g))}</span><span class="pill ${esc(row.state.tone)}">${esc(row.state.text)}</span>${row.active ? "" : `<span class="pill dim">${esc(T("warn.over"))}</span>`}${row.shadow ? `<span class="pill dim">${esc(T("models.shadow"))}</span>` : ""}${row.outcome ? `<span class="pill ${esc(row.outcome.tone)}">${esc(row.outcome.text)}</span>` : ""}</div><div class="hi" style="margin-top:3px">${esc(row.text)}</div></div>${row.lead && until(row.lead) ? `<div class="wd-lead"><small>${esc(T("warn.lead"))}</small><b>${leadCell(row.lead)}</b><small class="clip">${esc(row.target)}</small></div>` : ""}</div>` +
         `<div class="wd-facts"><span>${esc(T("warn.raised"))} <b class="num">${A.day(row.raised)} ${A.time(row.raised)}</b></span><span>${esc(T("warn.model"))} <a href="${esc(row.model.href)}">${esc(row.model.text)}</a> <small class="low">v${row.version}</small></span><span>${esc(T("warn.score"))} <b class="num">${fmt(row.score)}</b></span>${row.p !== null && row.p !== undefined ? `<span>${esc(T("warn.chance"))} <b class="num">${row.p.toExponential(1)}</b></span>` : ""}<span>${esc(T("warn.horizon_label"))} <b class="num">${A.span(row.horizon)}</b></span><span class="low">${esc(row.path)}</span></div>`);
       put($("#wd-why", node), `<h4>${esc(T("warn.why"))}</h4>` + (row.contributions.length ? `<table class="plain wd-t"><thead><tr><th>${esc(T("warn.contribution"))}</th><th>${esc(T("warn.share"))}</th><th class="r">${esc(T("warn.now_value"))}</th><th class="r">${esc(T("warn.expected"))}</th></tr></thead>${row.contributions.map((c) => `<tr><td>${contributionName(c)}${c.number ? ` <small class="low">${esc(c.sub)}</small>` : c.feature ? ` <small class="low">${esc(T("warn.feature"))}</small>` : ""}</td><td class="wd-share">${bar(c.share)}<span class="num">${percent(c.share)}</span></td><td class="r">${number(c.value, c.unit)}</td><td class="r">${number(c.expected, c.unit)}</td></tr>`).join("")}</table>` : `<div class="empty"><b>${esc(T("warn.no_contributions"))}</b></div>`));
       put($("#wd-said", node), `<h4>${esc(T("warn.said"))}</h4><div class="stack" style="gap:6px;padding:0 12px 8px">${data.findings.map((f) => `<div class="wd-f"><div class="bar" style="gap:6px;flex-wrap:nowrap">${f.grade ? shape(f.grade, 13) : ""}<a class="clip" href="/models?id=${encodeURIComponent(f.id)}">${esc(f.model)}</a><small class="low">v${f.version}</small><span class="grow"></span><small class="low num">${A.moment(f.time)}</small></div><div>${esc(f.text)}</div></div>`).join("") || `<div class="low">${esc(T("warn.nothing_said"))}</div>`}</div>`);
@@ -193,6 +193,8 @@
         const [start, end] = window_();
         const [answer] = await Promise.all([get(`/console/series?points=${numbers.join(",")}&start=${Math.round(start)}&end=${Math.round(end)}&width=${Math.max(200, chart.getWidth() - LEFT)}`).catch(() => ({ series: {} })), readCones().catch(() => {})]);
         for (const n of numbers) series.set(n, answer.series[n] || { t: [], v: [], q: [] });
+        const first = Math.min(...numbers.map((n) => (series.get(n).t[0] ?? Infinity))) * 1000;
+        if (first > start + 0.1 * (end - start) && first < end) data.start = first - 0.03 * (end - first); // recorded only since then
       }
       layout(); A.want();
       node.dataset.ready = "1";
@@ -263,7 +265,8 @@
   function riskTree(node) {
     risk.nodes = JSON.parse(node.dataset.nodes);
     risk.by = new Map(risk.nodes.map((n) => [n.path, n]));
-    const shut = new Set();
+    // Units are many: an area opens with a click, or when one of its units is chosen.
+    const shut = new Set(risk.nodes.length > 40 ? risk.nodes.filter((n) => n.kind === "area").map((n) => n.path) : []);
     node.tabIndex = 0; node.setAttribute("role", "tree");
     const under = (path) => risk.nodes.filter((n) => n.kind === "unit" && (!path || n.path.startsWith(path + "/")));
     const visible = () => risk.nodes.filter((n) => { const parts = n.path.split("/"); if (n.path && shut.has("")) return false; for (let i = 1; i < parts.length; i++) if (shut.has(parts.slice(0, i).join("/"))) return false; return true; });
@@ -274,7 +277,7 @@
         return `<div class="n rk ${n.path === risk.chosen ? "on" : ""}" role="treeitem" data-path="${esc(n.path)}" title="${esc(n.path)}"><span class="nm" style="padding-left:${8 + n.depth * 16}px"><span class="tw" data-fold>${parent ? (shut.has(n.path) ? "▸" : "▾") : ""}</span>${shape(now.c, 13)}<span class="clip">${esc(n.name)}</span><small class="low">${esc(colourName(now.c))}</small></span><span>${reds ? `<span class="pill bad" title="${esc(T("risk.reds", { n: reds }))}">${shape(1, 10)} ${reds}</span>` : ""}</span><span class="rb" title="${esc(T("risk.bar", { inherent: n.inherent.toFixed(1), live: now.i.toFixed(1) }))}"><i style="width:${now.i}%;background:${now.i > n.inherent + 0.05 ? `var(--p${now.c})` : "var(--trend)"}"></i><b style="width:${n.inherent}%"></b></span><span class="num ix">${now.i.toFixed(1)}</span><span class="num ix low">${n.inherent.toFixed(1)}</span><span class="num ix up">${now.i - n.inherent > 0.05 ? `+${(now.i - n.inherent).toFixed(1)}` : ""}</span></div>`;
       }).join(""));
     }
-    const choose = (path) => { risk.chosen = path; const map = $('[data-an="map"]'); if (map) { map._chosen = path; map._draw?.(); } draw(); $(".n.on", node)?.scrollIntoView({ block: "nearest" }); history.replaceState(null, "", `?at=${encodeURIComponent(path)}`); send("an_risk", { path }); };
+    const choose = (path) => { risk.chosen = path; const parts = path.split("/"); for (let i = 1; i < parts.length; i++) shut.delete(parts.slice(0, i).join("/")); const map = $('[data-an="map"]'); if (map) { map._chosen = path; map._draw?.(); } draw(); $(".n.on", node)?.scrollIntoView({ block: "nearest" }); history.replaceState(null, "", `?at=${encodeURIComponent(path)}`); send("an_risk", { path }); };
     risk.choose = choose;
     node.addEventListener("click", (event) => {
       const line = event.target.closest("[data-path]"); if (!line) return;
