@@ -65,17 +65,24 @@ def _remark(remark: Remark) -> dict[str, str]:
 
 def _result(name: str, found: Evacuation, notes: list[tuple[str, str]], sent: Dispatch | None) -> dict[str, Any]:
     out: dict[str, Any] = {
-        "name": name, "cleared_s": _number(found.cleared), "step_s": found.step,
-        "leaving": sum(one.leaving for one in found.areas), "staying": sum(one.staying for one in found.areas),
+        "name": name,
+        "cleared_s": _number(found.cleared),
+        "step_s": found.step,
+        "leaving": sum(one.leaving for one in found.areas),
+        "staying": sum(one.staying for one in found.areas),
         "above_limit": [one.area.id for one in found.areas if one.above_limit],
         "areas": [_area(found, one) for one in found.areas],
         "shelters": [
-            {"id": one.id, "name": one.name, "arriving": sum(group.people for group in found.groups if group.shelter == k)}
+            {
+                "id": one.id,
+                "name": one.name,
+                "arriving": sum(group.people for group in found.groups if group.shelter == k),
+            }
             for k, one in enumerate(found.scene.shelters)
         ],
         "remarks": [_remark(one) for one in found.remarks],
         "notes": [{"en": en, "zh": zh} for en, zh in notes],
-    }  # fmt: skip
+    }
     if sent is not None:
         out["dispatch"] = _dispatch(sent)
     return out
@@ -109,12 +116,16 @@ def _way(found: Evacuation, way: list[Group]) -> dict[str, Any]:
         if name and names[-1:] != [name]:
             names.append(name)
     return {
-        "shelter": found.scene.shelters[way[0].shelter].id, "people": sum(group.people for group in way), "roads": names,
-        "length_m": round(float(graph.length[list(way[0].arcs)].sum()), 1), "load_of_limit": _number(max(g.load for g in way)),
+        "shelter": found.scene.shelters[way[0].shelter].id,
+        "people": sum(group.people for group in way),
+        "roads": names,
+        "length_m": round(float(graph.length[list(way[0].arcs)].sum()), 1),
+        "load_of_limit": _number(max(g.load for g in way)),
         "departures": [
-            {"leave_s": _number(group.leave), "people": group.people, "arrive_s": _number(group.arrive)} for group in way
+            {"leave_s": _number(group.leave), "people": group.people, "arrive_s": _number(group.arrive)}
+            for group in way
         ],
-    }  # fmt: skip
+    }
 
 
 def _dispatch(sent: Dispatch) -> dict[str, Any]:
@@ -135,10 +146,20 @@ def _dispatch(sent: Dispatch) -> dict[str, Any]:
 
 def _geojson(found: Evacuation) -> dict[str, Any]:
     features = [
-        _feature("Point", list(one.area.at), kind="area", id=one.area.id, name=one.area.name, decision=one.decision.value,
-                 leaving=one.leaving, staying=one.staying, reason=one.reason.en, reason_zh=one.reason.zh)
+        _feature(
+            "Point",
+            list(one.area.at),
+            kind="area",
+            id=one.area.id,
+            name=one.area.name,
+            decision=one.decision.value,
+            leaving=one.leaving,
+            staying=one.staying,
+            reason=one.reason.en,
+            reason_zh=one.reason.zh,
+        )
         for one in found.areas
-    ]  # fmt: skip
+    ]
     features += [
         _feature("Point", list(one.at), kind="shelter", id=one.id, name=one.name) for one in found.scene.shelters
     ]

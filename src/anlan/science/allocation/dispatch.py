@@ -240,9 +240,12 @@ def _why(asked: Problem, task: int, visits: Sequence[tuple[Visit, ...]], ends: S
     where = f"tasks.{one.id}"
     if one.latest < one.earliest:
         return Remark(
-            "impossible-window", where, f"its latest beginning, {one.latest:.0f} s, is before its earliest, {one.earliest:.0f} s",
-            f"最晚开始{one.latest:.0f}秒早于最早开始{one.earliest:.0f}秒", "latest after earliest",
-        )  # fmt: skip
+            "impossible-window",
+            where,
+            f"its latest beginning, {one.latest:.0f} s, is before its earliest, {one.earliest:.0f} s",
+            f"最晚开始{one.latest:.0f}秒早于最早开始{one.earliest:.0f}秒",
+            "latest after earliest",
+        )
     skilled = [number for number, team in enumerate(asked.teams) if one.skills <= team.skills]
     if not skilled:
         return _no_skill(asked, one, where)
@@ -263,9 +266,12 @@ def _why(asked: Problem, task: int, visits: Sequence[tuple[Visit, ...]], ends: S
     name = asked.teams[first].id
     if there > one.latest or max(there, one.earliest) + one.duration > asked.teams[first].end:
         return Remark(
-            "too-far", where, f"no able team can do it in time: the first, {name}, is there at {there:.0f} s",
-            f"没有队伍能按时完成: 最快的{name}在{there:.0f}秒到达", f"a latest beginning of {there:.0f} s, or a nearer team",
-        )  # fmt: skip
+            "too-far",
+            where,
+            f"no able team can do it in time: the first, {name}, is there at {there:.0f} s",
+            f"没有队伍能按时完成: 最快的{name}在{there:.0f}秒到达",
+            f"a latest beginning of {there:.0f} s, or a nearer team",
+        )
     return _busy(asked, task, loaded, visits, ends)
 
 
@@ -290,7 +296,9 @@ def _busy(
     best = min(able, key=free)
     name, when = asked.teams[best].id, free(best)
     return Remark(
-        "all-busy", f"tasks.{asked.tasks[task].id}",
-        f"all able teams are busy or out of goods; {name} could be there at {when:.0f} s at the earliest after its round",
-        f"有能力的队伍都在执行任务或物资用尽，{name}完成后最早{when:.0f}秒到达", "more teams or goods, or a later window",
-    )  # fmt: skip
+        "all-busy",
+        f"tasks.{asked.tasks[task].id}",
+        f"all able teams are busy or out of goods; {name} could be there at {when:.0f} s at the earliest",
+        f"有能力的队伍都在执行任务或物资用尽，{name}完成后最早{when:.0f}秒到达",
+        "more teams or goods, or a later window",
+    )

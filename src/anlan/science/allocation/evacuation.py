@@ -1,12 +1,12 @@
 """Evacuation by area: who leaves and who stays indoors by dose, and the quickest way out over roads with capacities.
 
-Nobody is sent on a way above the limit of toxic load: each group's load (indoors until it leaves, then along its way) is
-computed with its true travel times, and a group above the limit is not sent but stays indoors with its reason.
+Nobody is sent on a way above the limit of toxic load: each group's load (indoors until it leaves, then along its way)
+is computed with its true travel times, and a group above the limit is not sent but stays indoors with its reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from anlan.core.errors import InvalidInputError
 from anlan.science.allocation.paths import Network, Route, Waiting, Wish, network, time_to, trade_offs
 from anlan.science.allocation.plume import Cloud, Toxicity, arc_load, cumulated, indoor, rate_at, spent_at, tabulate
-from anlan.science.allocation.quickest import Flow, Group, Links, quickest
+from anlan.science.allocation.quickest import Flow, Group, Links, quickest, usual_step
 from anlan.science.allocation.roads import NoRouteError, Remark, RoadGraph, RoadsError, snap, with_places
 
 Floats = NDArray[np.float64]
@@ -27,6 +27,8 @@ _UNTOUCHED = 1e-3
 """An area outdoors below this share of the limit is not touched by the cloud."""
 _FAR = 500.0
 """A road further than this, m, from its place is worth a remark."""
+_LONG, _LOOSE = 4.0, 0.08
+"""Steps so much longer, and a number of them so much above the least, to try how strict arcs must be."""
 _AT_ONCE = 60.0
 """Who leaves within this, s, of being ready leaves at once."""
 _STRICTER = (1.0, 0.2, 0.02, 0.0)
@@ -225,9 +227,15 @@ def prepare(
     nodes = [spot.node for spot in snapped]
     homes = tuple(_home(graph, area, hazard) for area in areas)
     return Scene(
-        network(placed, exposure), tuple(areas), tuple(shelters), tuple(nodes[: len(areas)]), tuple(nodes[len(areas) :]),
-        hazard, homes, (*placed.remarks, *remarks),
-    )  # fmt: skip
+        network(placed, exposure),
+        tuple(areas),
+        tuple(shelters),
+        tuple(nodes[: len(areas)]),
+        tuple(nodes[len(areas) :]),
+        hazard,
+        homes,
+        (*placed.remarks, *remarks),
+    )
 
 
 def _shifted(cloud: Cloud, old: RoadGraph, new: RoadGraph) -> Cloud:
@@ -344,35 +352,61 @@ def plan(scene: Scene, horizon: float = 4 * 3600.0, step: float | None = None, s
 def _flow(
     scene: Scene, leaving: list[int], horizon: float, step: float | None, slack: float
 ) -> tuple[Flow, dict[int, int]]:
-    """Return the flow that brings out most, then soonest, and how many of each area were refused by dose."""
+    """Return the flow that brings out most, then soonest, and how many of each area were refused by dose.
+
+    How strict arcs must be is tried with long steps first; the fine flow is made for the best, and once more
+    stricter if it still has groups above the limit.
+    """
     if not leaving:
         return Flow((), 0, step or 1.0, np.zeros(0, dtype=np.int64)), {}
     links = Links.of(scene.roads, [scene.area_nodes[number] for number in leaving], list(scene.shelter_nodes))
-    best: tuple[int, float, Flow, dict[int, int]] | None = None
-    for share in _STRICTER:
-        flow = quickest(
-            links, [scene.areas[number].people for number in leaving],
-            [_windows(scene, number, horizon) for number in leaving],
-            [shelter.capacity for shelter in scene.shelters], horizon, step, share * scene.limit, slack,
-        )  # fmt: skip
-        kept: list[Group] = []
-        refused: dict[int, int] = {}
-        loads = _loads(scene, leaving, flow)
-        for group, load in zip(flow.groups, loads, strict=True):
-            area = leaving[group.area]
-            loaded = replace(group, area=area, load=load)
-            if loaded.load <= 1.0:
-                kept.append(loaded)
-            else:
-                refused[area] = refused.get(area, 0) + group.people
-        out = sum(group.people for group in kept)
-        last = max((group.arrive for group in kept), default=0.0)
-        if best is None or (out, -last) > (best[0], -best[1]):
-            best = out, last, replace(flow, groups=tuple(kept)), refused
-        if not refused:
+    people = [scene.areas[number].people for number in leaving]
+    fine = step or usual_step(links, people, min(scene.areas[number].notice for number in leaving))
+
+    def tried(share: float, length: float, loose: float) -> tuple[Flow, dict[int, int]]:
+        windows = [_windows(scene, number, horizon) for number in leaving]
+        places = [shelter.capacity for shelter in scene.shelters]
+        return _kept(
+            scene, leaving, quickest(links, people, windows, places, horizon, length, share * scene.limit, loose)
+        )
+
+    shares = list(_STRICTER if scene.hazard is not None else _STRICTER[:1])
+    if len(shares) > 1:
+        shares = _ranked(shares, lambda share: tried(share, fine * _LONG, _LOOSE))
+    best = tried(shares[0], fine, slack)
+    if best[1] and len(shares) > 1:
+        best = min(best, tried(shares[1], fine, slack), key=_badness)
+    return best
+
+
+def _badness(found: tuple[Flow, dict[int, int]]) -> tuple[int, float]:
+    """Return what makes a flow worse than another: fewer people out, then a later end."""
+    groups = found[0].groups
+    return -sum(group.people for group in groups), max((group.arrive for group in groups), default=0.0)
+
+
+def _ranked(shares: list[float], tried: Callable[[float], tuple[Flow, dict[int, int]]]) -> list[float]:
+    """Return the best share and the next stricter one."""
+    found = []
+    for share in shares:
+        found.append(tried(share))
+        if not found[-1][1]:
             break
-    assert best is not None
-    return best[2], best[3]
+    best = min(range(len(found)), key=lambda k: _badness(found[k]))
+    return shares[best : best + 2]
+
+
+def _kept(scene: Scene, leaving: list[int], flow: Flow) -> tuple[Flow, dict[int, int]]:
+    """Return the flow's groups within the limit, with area numbers of the scene, and how many others there were."""
+    kept: list[Group] = []
+    refused: dict[int, int] = {}
+    for group, load in zip(flow.groups, _loads(scene, leaving, flow), strict=True):
+        area = leaving[group.area]
+        if load <= 1.0:
+            kept.append(replace(group, area=area, load=load))
+        else:
+            refused[area] = refused.get(area, 0) + group.people
+    return replace(flow, groups=tuple(kept)), refused
 
 
 def _windows(scene: Scene, number: int, horizon: float) -> tuple[float, float]:
@@ -498,9 +532,14 @@ def _no_way(where: str, home: Home, error: NoRouteError) -> Remark:
     return Remark(
         "no-way-out", where,
         f"{error.message}; indoors {home.indoors:.3g} of the limit" + (": above it, rescue first" if more else ""),
-        f"没有剂量限值内可用的撤离路线，室内剂量为限值的{home.indoors:.3g}倍" + ("，超限，优先救援" if more else ""),
+        f"没有剂量限值内可用的撤离路线{_least(error)}，室内剂量为限值的{home.indoors:.3g}倍"
+        + ("，超限，优先救援" if more else ""),
         error.fix,
     )  # fmt: skip
+
+
+def _least(error: NoRouteError) -> str:
+    return f"(最安全的为限值的{error.least:.2f}倍)" if np.isfinite(error.least) else ""
 
 
 def _too_small(scene: Scene, leaving: list[int]) -> Remark:
@@ -535,9 +574,11 @@ def _left_behind(area: Area, staying: int, by_dose: int, home: Home) -> Remark:
     )  # fmt: skip
     more = home.indoors > 1.0
     return Remark(
-        "left-behind", f"areas.{area.id}",
+        "left-behind",
+        f"areas.{area.id}",
         f"{staying} of {area.people} stay indoors ({home.indoors:.3g} of the limit): {why[0]}"
         + (": above it, rescue first" if more else ""),
-        f"{area.people}人中{staying}人留在室内(限值的{home.indoors:.3g}倍): {why[1]}" + ("，超限，优先救援" if more else ""),
+        f"{area.people}人中{staying}人留在室内(限值的{home.indoors:.3g}倍): {why[1]}"
+        + ("，超限，优先救援" if more else ""),
         "more roads, shelters, or vehicles; or a later horizon",
-    )  # fmt: skip
+    )

@@ -1,10 +1,10 @@
 """Label-setting search over (time, toxic load), compiled.
 
 Earliest arrival with first-in-first-out travel times is Dijkstra's algorithm (Dreyfus, Oper. Res. 17, 1969); with the
-load beside it labels are kept by dominance. Where one may wait anywhere, a label is judged by its load less what waiting
-at its node costs since the field began: a label that is earlier and less in that measure can wait until the other's time
-and be better off, so dropping the other is exact but for the step of waiting. Where one may not wait, only labels of the
-same stretch of time (``tick``) are compared while the cloud or a closure still changes.
+load beside it labels are kept by dominance. Where one may wait anywhere, a label is judged by its load less what
+waiting at its node costs since the field began: a label that is earlier and less in that measure can wait until the
+other's time and be better off, so dropping the other is exact but for the step of waiting. Where one may not wait,
+only labels of the same stretch of time (``tick``) are compared while the cloud or a closure still changes.
 """
 
 from __future__ import annotations

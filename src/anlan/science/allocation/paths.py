@@ -274,10 +274,14 @@ def _blocked(roads: Network, origin: int, wanted: Integers, wish: Wish, bound: F
         least = safest(roads, origin, wanted.tolist(), replace(wish, limit=np.inf)).load
     except NoRouteError as error:
         return error
-    return NoRouteError(
-        f"every way is above the limit: the safest has {least / wish.limit:.2f} of it", where=where,
+    share = least / wish.limit if wish.limit > 0.0 else np.inf
+    found = NoRouteError(
+        f"every way is above the limit: the safest has {share:.2f} of it",
+        where=where,
         fix="stay indoors, or wait until the cloud has passed",
-    )  # fmt: skip
+    )
+    found.least = share
+    return found
 
 
 def time_to(graph: RoadGraph, targets: Integers, weight: Floats, usable: Bools) -> Floats:

@@ -130,7 +130,8 @@ def steps_of(links: Links, step: float) -> Integers:
     ahead = np.where(np.isfinite(ahead), ahead, 0.0)
     slack = links.time / step - ahead[links.tail] + ahead[links.head]
     whole = np.rint(ahead[links.tail]) - np.rint(ahead[links.head]) + np.ceil(slack - 1e-9)
-    return np.maximum(whole, 0.0).astype(np.int64)
+    found: Integers = np.maximum(whole, 0.0).astype(np.int64)
+    return found
 
 
 def usual_step(links: Links, people: Sequence[int], notice: float) -> float:
@@ -146,9 +147,15 @@ def usual_step(links: Links, people: Sequence[int], notice: float) -> float:
 
 
 def quickest(
-    links: Links, people: Sequence[int], windows: Sequence[tuple[float, float]], places: Sequence[float], horizon: float,
-    step: float | None = None, most_load: float = np.inf, slack: float = 0.0,
-) -> Flow:  # fmt: skip
+    links: Links,
+    people: Sequence[int],
+    windows: Sequence[tuple[float, float]],
+    places: Sequence[float],
+    horizon: float,
+    step: float | None = None,
+    most_load: float = np.inf,
+    slack: float = 0.0,
+) -> Flow:
     """Return the flow that at every moment has brought out as many as can be.
 
     Args:
@@ -184,9 +191,14 @@ def quickest(
 
 
 def expanded(
-    links: Links, people: Sequence[int], windows: Sequence[tuple[float, float]], places: Sequence[float], horizon: float,
-    step: float, most_load: float = np.inf,
-) -> timeflow.Expanded:  # fmt: skip
+    links: Links,
+    people: Sequence[int],
+    windows: Sequence[tuple[float, float]],
+    places: Sequence[float],
+    horizon: float,
+    step: float,
+    most_load: float = np.inf,
+) -> timeflow.Expanded:
     """Return the network ready to be expanded over steps of ``step`` s; arguments as of ``quickest``."""
     takes = steps_of(links, step)
     first = np.array([int(np.ceil(low / step - 1e-9)) for low, _ in windows])
@@ -194,10 +206,20 @@ def expanded(
     weight = takes.astype(np.float64)
     blocked = _blocked(links, step, max(1, int(horizon / step)), most_load)
     return timeflow.Expanded(
-        links.tail, links.head, takes, np.where(np.isfinite(links.rate), links.rate * step, 1e6), blocked,
-        links.from_areas(weight, first.astype(np.float64)), links.to_shelters(weight), links.areas, links.shelters, first,
-        last, np.array(people, dtype=np.int64), np.array([min(one, 1e12) for one in places]).astype(np.int64),
-    )  # fmt: skip
+        links.tail,
+        links.head,
+        takes,
+        np.where(np.isfinite(links.rate), links.rate * step, 1e6),
+        blocked,
+        links.from_areas(weight, first.astype(np.float64)),
+        links.to_shelters(weight),
+        links.areas,
+        links.shelters,
+        first,
+        last,
+        np.array(people, dtype=np.int64),
+        np.array([min(one, 1e12) for one in places]).astype(np.int64),
+    )
 
 
 def _ways(links: Links, takes: Integers, step: float, groups: Integers, hops: Integers) -> tuple[Group, ...]:

@@ -42,6 +42,8 @@ class NoRouteError(InvalidInputError):
     """No road leads there: the graph is disconnected, or what would connect it is closed or above the limit."""
 
     code = "no-route"
+    least = float("nan")
+    """Share of the limit of load that the safest way has; NaN when there is no way at all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ class Expanded:
     def room(self, steps: int) -> Integers:
         """Return how many may enter each arc in each step, (steps, arcs): whole people, right on average."""
         at = np.arange(steps)[:, None]
-        rate = np.minimum(self.rate, 1e6)
+        rate = np.minimum(self.rate, 1e9)
         whole = np.floor((at + 1) * rate + 1e-9) - np.floor(at * rate + 1e-9)
         column = np.minimum(at[:, 0], self.blocked.shape[1] - 1)
         useful = (at >= self.soonest[self.tail]) & (at + self.takes + self.ahead[self.head] < steps)
@@ -157,7 +157,11 @@ def quickest_flow(net: Expanded, most: int, guess: int, slack: float = 0.0) -> G
     while high.steps - low > max(1, int(slack * low)) and wanted > 0:
         gap = high.steps - low
         step = (
-            _ahead(wanted - below, slope or wanted / gap, gap) if turn % 2 == 0 else gap - 1 if turn < 4 else gap // 2
+            _ahead(wanted - below, slope or wanted / gap, gap)
+            if turn % 2 == 0
+            else gap // 2
+            if slack or turn > 4
+            else gap - 1
         )
         tried = greatest(net, low + min(max(step, 1), gap - 1))
         if tried.people >= wanted:
@@ -186,8 +190,8 @@ def compact(tail, head, takes, room, first, groups, hops, flow):  # type: ignore
 
     Args:
         tail, head, takes: of arcs; room: (steps, arcs); first: step in which each area may leave.
-        groups, hops: from ``unravel``; hops of a group end at column 5 of the next one, and at column 6 of its own after
-            this.
+        groups, hops: from ``unravel``; hops of a group end at column 5 of the next one, after this at column 6 of
+            its own.
         flow: (steps, arcs) of all groups.
     """
     path = np.empty(hops.shape[0] + 1, dtype=np.int64)
