@@ -3,7 +3,7 @@
 Chamberlain 1987 (Chem. Eng. Res. Des. 65:299; CPR 14E 6.5.3) gives the length, lift-off and size of the flame and the
 fraction of heat radiated. Its tilt formula is for flares; a flame that a low-momentum horizontal jet makes rises by its
 own buoyancy. So the axis here follows the momentum of jet, buoyancy and wind, and radiation comes from points along it,
-weighted as Hankinson & Lowesmith (2012) found. Hydrogen: length by Delichatsios 1993, radiant fraction by Molina 2007.
+weighted as Hankinson & Lowesmith (2012) found. Hydrogen: length by Delichatsios 1993, radiant fraction by Panda & Hecht 2017.
 """
 
 from __future__ import annotations
@@ -64,18 +64,23 @@ class JetFire:
     weights: Floats
     water_pressure: float
 
-    def flux(self, targets: Floats) -> Floats:
-        """Return the radiation on surfaces turned as is worst, W/m².
+    def flux(self, targets: Floats, normal: Floats | None = None) -> Floats:
+        """Return the radiation on surfaces, W/m².
 
         Args:
             targets: places, m, shape (3,) or (3, m): x, y, z.
+            normal: where the surfaces look, of length 1, shape (3,); None turns each as is worst.
         """
         at = np.asarray(targets, dtype=np.float64).reshape(3, -1)
         way = at[:, None, :] - self.points[:, :, None]
         distance = np.maximum(np.sqrt(np.sum(way**2, axis=0)), 0.3)
         share = self.weights[:, None] * self.radiated / (4.0 * math.pi * distance**2)
         share = share * transmissivity(self.water_pressure, np.maximum(distance - self.tip / 2.0, 0.1))
-        total = np.sqrt(np.sum((share * way / distance).sum(axis=1) ** 2, axis=0))
+        if normal is None:
+            total = np.sqrt(np.sum((share * way / distance).sum(axis=1) ** 2, axis=0))
+        else:
+            cosine = -np.tensordot(np.asarray(normal, dtype=np.float64), way / distance, axes=1)
+            total = np.sum(share * np.maximum(cosine, 0.0), axis=0)
         result: Floats = np.minimum(total, self.emissive_power)
         return result
 
@@ -164,14 +169,14 @@ def hydrogen_length(source: JetSource, air_density: float, flame_temperature: fl
 def radiant_fraction(source: JetSource, length: float, ambient: float = 101_325.0) -> float:
     """Return the share of the heat of combustion that is radiated.
 
-    Hydrogen and its mixtures without carbon: Molina et al. 2007 by the flame's residence time. Others: Chamberlain
+    Hydrogen: Panda & Hecht 2017, 9.45e-9 (τ a T⁴)^0.47 by the flame's residence time in ms. Others: Chamberlain
     0.21 e^(−0.00323 uj) + 0.11, for 21 < M < 60 g/mol times √(M/21), 1.69 beyond.
     """
     if source.substance.id == "hydrogen":
         hot = ambient * 0.0245 / (GAS_CONSTANT * 2390.0)
         residence = hot * (0.17 * length) ** 2 * length * 0.02852 / (3.0 * source.rate / (math.pi / 4.0))
         arrived = residence * 1000.0 * 0.23 * 2390.0**4
-        return min(max(0.08916 * math.log10(arrived) - 1.2172, 0.01), 0.3)
+        return min(9.45e-9 * math.pow(arrived, 0.47), 0.3)
     share = 0.21 * math.exp(-0.00323 * source.velocity) + 0.11
     grams = source.substance.molar_mass * 1000.0
     return share * (1.0 if grams < 21.0 else math.sqrt(min(grams, 60.0) / 21.0))
