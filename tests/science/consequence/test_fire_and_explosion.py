@@ -438,3 +438,13 @@ def test_negative_effects_are_refused(value: float) -> None:
         harm.toxic_probit("chlorine", value, 60.0)
     with pytest.raises(InvalidInputError, match="below 0"):
         harm.overpressure_lethality(value)
+
+
+def test_fires_have_no_jump_at_the_borders_of_their_formulas() -> None:
+    masses = np.geomspace(2e4, 6e4, 400)
+    durations = np.array([fireball("propane", float(m), AIR).duration for m in masses])
+    assert np.max(np.diff(durations) / durations[:-1]) < 2e-3
+    lengths = np.array(
+        [pool_fire("gasoline", 10.0, replace(AIR, wind=float(u))).length for u in np.linspace(0, 10, 800)]
+    )
+    assert np.max(np.abs(np.diff(lengths)) / lengths[:-1]) < 5e-3

@@ -339,3 +339,25 @@ def test_calm_air_evaporates_with_a_remark() -> None:
 def test_senseless_spills_are_refused(spill: Spill) -> None:
     with pytest.raises(InvalidInputError):
         pool("acetone", spill, AIR)
+
+
+@pytest.mark.parametrize("length", [0.0, 0.1])
+def test_flow_of_flashing_liquid_has_no_jump_over_the_length_of_the_way(length: float) -> None:
+    contents = saturated("propane", 293.15, 2.0)
+    below = discharge(contents, Hole(0.05, length=max(length - 1e-9, 0.0)))
+    above = discharge(contents, Hole(0.05, length=length + 1e-9))
+    assert below.rate == pytest.approx(above.rate, rel=1e-6)
+
+
+def test_longer_ways_pass_less_flashing_liquid() -> None:
+    rates = [discharge(saturated("ammonia", 293.15), Hole(0.05, length=x)).rate for x in (0.0, 0.02, 0.05, 0.1, 1.0)]
+    assert rates[0] > rates[1] > rates[2] > rates[3] == rates[4]
+
+
+def test_flow_has_no_jump_where_liquid_begins_to_flash() -> None:
+    boiling = substance("n_butane").boiling_point
+    below, above = (
+        discharge(Contents("n_butane", boiling + step, 3e5, Phase.LIQUID), Hole(0.05, length=0.2)).rate
+        for step in (-1e-3, 1e-3)
+    )
+    assert below == pytest.approx(above, rel=1e-3)

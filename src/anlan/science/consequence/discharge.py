@@ -1,7 +1,8 @@
 """What flows out of a hole: liquid, gas, flashing liquid and two-phase mixture.
 
 Liquid by Bernoulli; gas as the isentropic maximum of a real gas; flashing flow by Leung's omega method for homogeneous
-equilibrium and by Fauske for short ways. Fluxes are in kg/(m² s) per opening; a discharge coefficient multiplies them.
+equilibrium, and between it and the cold liquid on short ways (Fauske). Fluxes are in kg/(m² s) per opening; a discharge
+coefficient multiplies them.
 """
 
 from __future__ import annotations
@@ -303,10 +304,10 @@ def _liquid_outflow(chosen: Substance, contents: Contents, hole: Hole, ambient: 
         flux = liquid_flux(liquid, contents.pressure - ambient, contents.head)
         state = (ambient, temperature, 0.0, liquid)
         return _outflow(chosen, coefficient, hole, flux, state, enthalpy, False, "liquid")
-    if quality == 0.0 and hole.length < _RELAXATION:
-        flux = fauske_flux(chosen, temperature, pressure, ambient, hole.length) / LIQUID_COEFFICIENT
-        state = (max(saturation, ambient), temperature, 0.0, liquid)
-        return _outflow(chosen, coefficient, hole, flux, state, enthalpy, True, "flashing after the hole (Fauske)")
+    cold = liquid_flux(liquid, contents.pressure - ambient, contents.head)
+    if quality == 0.0 and hole.length == 0.0:
+        state = (ambient, temperature, 0.0, liquid)
+        return _outflow(chosen, coefficient, hole, cold, state, enthalpy, False, "liquid, flashing after the hole")
     omega = omega_of(chosen, temperature, saturation, quality)
     mixture = 1.0 / (quality / chosen.saturated_vapour_density(temperature) + (1.0 - quality) / liquid)
     if quality > 0.0 or pressure <= saturation * 1.001:
@@ -322,6 +323,11 @@ def _liquid_outflow(chosen: Substance, contents: Contents, hole: Hole, ambient: 
     at = min(temperature, chosen.saturation_temperature(min(throat, saturation)))
     vapour = _equilibrium_quality(chosen, enthalpy, at)
     density = mixture / (omega * (saturation / throat - 1.0) + 1.0) if throat < saturation else mixture
+    if quality == 0.0 and hole.length < _RELAXATION:
+        # on a short way the liquid has no time to reach equilibrium: as Fauske, evenly in the inverse square
+        way = hole.length / _RELAXATION
+        flux = 1.0 / math.sqrt((1.0 - way) / max(cold, 1e-9) ** 2 + way / max(flux, 1e-9) ** 2)
+        vapour, density = vapour * way, 1.0 / ((1.0 - way) / liquid + way / density)
     state = (throat, at, vapour, density)
     return _outflow(chosen, coefficient, hole, flux, state, enthalpy, throat > ambient, "two-phase (omega)")
 

@@ -1,8 +1,8 @@
 """Gas jets by their own momentum: concentration along and across, reach of the flammable limit, flammable mass.
 
 The similarity law of round turbulent jets, Y = 5.4 √(ρn/ρa) D/x with the state in the nozzle (Chen & Rodi 1980; for
-under-expanded hydrogen Molkov 2012), for nozzles without loss: on measured jets it lies on the safe side (geometric mean
-1.6 times the measured mole fraction). It holds while momentum rules, before wind or buoyancy bend the jet.
+under-expanded hydrogen Molkov 2012), for nozzles without loss: on measured jets it lies on the safe side (1.6 times the
+measured mole fraction as a geometric mean). It holds while momentum rules, before wind or buoyancy bend the jet.
 """
 
 from __future__ import annotations

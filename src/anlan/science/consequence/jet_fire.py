@@ -3,7 +3,8 @@
 Chamberlain 1987 (Chem. Eng. Res. Des. 65:299; CPR 14E 6.5.3) gives the length, lift-off and size of the flame and the
 fraction of heat radiated. Its tilt formula is for flares; a flame that a low-momentum horizontal jet makes rises by its
 own buoyancy. So the axis here follows the momentum of jet, buoyancy and wind, and radiation comes from points along it,
-weighted as Hankinson & Lowesmith (2012) found. Hydrogen: length by Delichatsios 1993, radiant fraction by Panda & Hecht 2017.
+weighted as Hankinson & Lowesmith (2012) found. Hydrogen: length by Delichatsios 1993, radiant fraction by Panda &
+Hecht 2017.
 """
 
 from __future__ import annotations

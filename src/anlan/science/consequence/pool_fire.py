@@ -104,11 +104,15 @@ def burning_rate(name: str | Substance, diameter: float, air_temperature: float 
 
 
 def flame_length(burning: float, diameter: float, air_density: float, wind: float = 0.0) -> float:
-    """Return L by Thomas, m: 42 (m''/ρa√(gD))^0.61 in still air, else 55(·)^0.67 u*^−0.21 (CPR 14E 6.12-6.13)."""
+    """Return L by Thomas, m: 42 (m''/ρa√(gD))^0.61 in still air, 55(·)^0.67 u*^−0.21 in wind (CPR 14E 6.12-6.13).
+
+    Below u* = 1 it goes evenly from the one to the other (they differ there by some per cent).
+    """
     group = burning / (air_density * math.sqrt(GRAVITY * diameter))
     characteristic = (GRAVITY * burning * diameter / air_density) ** (1.0 / 3.0)
     if wind <= characteristic:
-        return 42.0 * math.pow(group, 0.61) * diameter
+        still, windy = 42.0 * math.pow(group, 0.61), 55.0 * math.pow(group, 0.67)
+        return float(still + (windy - still) * wind / characteristic) * diameter
     windy = 55.0 * math.pow(group, 0.67) * math.pow(wind / characteristic, -0.21)
     return windy * diameter
 
