@@ -120,8 +120,8 @@
       }
       for (const zone of unitZones) {
         const risk = riskOf(zone.path); if (!risk || risk[0] !== 1 || areas.has(zone.path)) continue;
-        const [bx0, by0, bx1, by1] = zone.box;
-        context.lineWidth = 3; context.strokeStyle = colors.p1; context.strokeRect(X(bx0) - 4, Y(by1) - 4, (bx1 - bx0) * scale + 8, (by1 - by0) * scale + 8);
+        const [bx0, by0, bx1, by1] = zone.box, w = Math.max((bx1 - bx0) * scale, 52) + 8, h = Math.max((by1 - by0) * scale, 20) + 8; // around the figure of a small one too
+        context.lineWidth = 3; context.strokeStyle = colors.p1; context.strokeRect((X(bx0) + X(bx1)) / 2 - w / 2, (Y(by0) + Y(by1)) / 2 - h / 2, w, h);
       }
       context.textBaseline = "alphabetic";
     }
