@@ -15,7 +15,7 @@ from anlan.core.errors import InvalidInputError
 from anlan.science.consequence import harm
 from anlan.science.consequence.conventions import OutOfRangeError, Remarks, Weather
 from anlan.science.consequence.fireball import fireball, radiant_fraction
-from anlan.science.consequence.flash_fire import flammable_density, flash_fire
+from anlan.science.consequence.flash_fire import flammable_density, flammable_mass, flash_fire
 from anlan.science.consequence.harm import Equipment
 from anlan.science.consequence.jet_fire import (
     JetSource,
@@ -448,3 +448,17 @@ def test_fires_have_no_jump_at_the_borders_of_their_formulas() -> None:
         [pool_fire("gasoline", 10.0, replace(AIR, wind=float(u))).length for u in np.linspace(0, 10, 800)]
     )
     assert np.max(np.abs(np.diff(lengths)) / lengths[:-1]) < 5e-3
+
+
+def test_flammable_mass_of_a_gaussian_plume_is_that_of_its_sections() -> None:
+    """A plume of constant width: in each section the mass above the limit follows from the ring it fills."""
+    low, high = flammable_density("propane", 293.15, 101_325), 0.095 * substance("propane").gas_density(293.15)
+
+    def plume(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        return np.where(x < 10.0, 0.15 * np.exp(-(y**2 + z**2) / (2 * 0.8**2)), 0.0)
+
+    mass, centre = flammable_mass("propane", plume, 10.0)
+    # half of the round section is above the ground: π σ² (high - low) each
+    assert mass == pytest.approx(math.pi * 0.8**2 * (min(high, 0.15) - low) * 10.0, rel=0.05)
+    assert centre == pytest.approx(5.0, rel=0.03)
+    assert flammable_mass("propane", plume, 0.0) == (0.0, 0.0)

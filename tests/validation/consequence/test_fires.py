@@ -11,10 +11,11 @@ import yaml
 
 from anlan.science.consequence.conventions import Weather
 from anlan.science.consequence.discharge import Contents, Hole, Phase, discharge, ideal_gas_flux
-from anlan.science.consequence.free_jet import FreeJet
+from anlan.science.consequence.free_jet import FreeJet, free_jet
 from anlan.science.consequence.jet_fire import JetSource, gas_source, jet_fire
 from anlan.science.consequence.pool_fire import pool_fire
 from anlan.science.consequence.substances import substance
+from anlan.science.consequence.vapour_cloud import baker_strehlow_tang
 from tests.validation.consequence.scores import FOLDER, line, rows, scores, within
 
 LIMITS: dict[str, Any] = yaml.safe_load((FOLDER / "fire_limits.yaml").read_text())
@@ -163,3 +164,16 @@ def test_concentration_along_hydrogen_jets() -> None:
     found = scores(np.array(observed), np.array(said))
     print(line("hydrogen jets, mole fraction on the axis", found))
     assert within(found, LIMITS["free_jet"]) == []
+
+
+@pytest.mark.parametrize(("nozzle", "pressure", "temperature"), [(0.0525, 63.1e5, 287.8), (0.0209, 60.8e5, 308.7)])
+def test_overpressure_of_ignited_hydrogen_jets(nozzle: float, pressure: float, temperature: float) -> None:
+    outflow = discharge(Contents("hydrogen", temperature, pressure, Phase.VAPOUR), Hole(nozzle, 1.0))
+    mass = free_jet(outflow, Weather(1.0, temperature=280.0)).flammable_mass()
+    blast = baker_strehlow_tang(mass * HYDROGEN.figure("heat_of_combustion"), 0.35)
+    data = [row for row in rows("jallais-2018-hydrogen-jet-overpressure.csv") if float(row["nozzle_m"]) == nozzle]
+    observed = np.array([float(row["overpressure_kpa"]) for row in data]) * 1e3
+    said = np.array([blast.overpressure(float(row["distance_m"])) for row in data])
+    found = scores(observed, said)
+    print(line(f"ignited hydrogen jet {nozzle * 1e3:.1f} mm, {mass:.1f} kg", found))
+    assert within(found, LIMITS["jet_overpressure"][nozzle]) == []

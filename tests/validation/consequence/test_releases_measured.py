@@ -12,14 +12,17 @@ import pytest
 import yaml
 
 from anlan.science.consequence.blowdown import Shape, Tank, gas_vessel, liquid_tank
-from anlan.science.consequence.conventions import Stability, Weather
+from anlan.science.consequence.conventions import Release, Stability, Weather
 from anlan.science.consequence.discharge import Contents, Hole, Phase, discharge, ideal_gas_flux, liquid_flux
+from anlan.science.consequence.dispersion import disperse
 from anlan.science.consequence.fireball import fireball
+from anlan.science.consequence.flash_fire import flammable_density, flammable_mass
 from anlan.science.consequence.jet_fire import jet_fire, source_of
 from anlan.science.consequence.jets import expand
 from anlan.science.consequence.pool_fire import pool_fire
 from anlan.science.consequence.pools import Spill, pool
 from anlan.science.consequence.substances import substance
+from anlan.science.consequence.vapour_cloud import baker_strehlow_tang, flame_mach
 from tests.validation.consequence.scores import FOLDER, rows
 
 LIMITS: dict[str, Any] = yaml.safe_load((FOLDER / "fire_limits.yaml").read_text())
@@ -140,6 +143,19 @@ def _fire(case: str) -> Callable[[float], float]:
     return jet_fire(source_of(expand(outflow)), TYPICAL, math.pi / 2, height=0.0).distance_to
 
 
+def _explosion(overpressure: float) -> float:
+    """Return how far from a source of 1 kg/s of propane the blast of its flammable cloud reaches, m."""
+    weather = Weather(5.0, temperature=288.15, roughness=0.03)
+    cloud = disperse(Release("propane", 1.0, 600.0, 600.0, 288.15), weather)
+    reach = cloud.distance_to(flammable_density("propane", 288.15, 101_325.0), None)
+    mass, centre = flammable_mass("propane", cloud.concentration, reach, 288.15)
+    propane = substance("propane")
+    assert propane.reactivity is not None
+    mach = flame_mach(propane.reactivity, "medium", "2.5-D")
+    blast = baker_strehlow_tang(mass * propane.figure("heat_of_combustion"), mach)
+    return centre + blast.distance_to(overpressure)
+
+
 def _recorded(row: dict[str, str]) -> float | None:
     case, quantity = row["case"], row["quantity"]
     if case == "EX1":
@@ -148,6 +164,8 @@ def _recorded(row: dict[str, str]) -> float | None:
         return _puddle(case)
     if case == "T5" and quantity == "max_average_release_rate":
         return _chlorine_tank()
+    if case == "V2":
+        return _explosion(float(row["criterion"]) * 6894.757)
     if case in {"F1", "F3", "F5"} and quantity == "threat_distance":
         return _fire(case)(float(row["criterion"]) * 1e3)
     if quantity == "flame_length":
