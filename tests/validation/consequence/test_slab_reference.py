@@ -22,7 +22,7 @@ def test_desert_tortoise_4_station_by_station() -> None:
     run = run_slab(release, AMMONIA, air, 4000.0)
     listing = {name: np.array([float(row[name]) for row in rows("farrell-slab-desert-tortoise-4.csv")]) for name in
                ("x", "h", "bb", "cm", "t", "rho", "u", "uab", "w", "v")}  # fmt: skip
-    # The first stations start from the listing's own rounding of the jet; the switch to a puff falls on a station there.
+    # The first stations carry the listing's own rounding; the switch to a puff falls on a station there.
     chosen = (listing["x"] > 3.0) & ((listing["x"] < 840.0) | (listing["x"] > 1100.0))
     for name in ("h", "bb", "cm", "t", "rho", "u", "uab"):
         ours = np.interp(listing["x"][chosen], run.column("x"), run.column(name))
