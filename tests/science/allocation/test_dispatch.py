@@ -69,7 +69,7 @@ def test_small_cases_are_solved_as_well_as_by_brute_force(asked):
 @given(problems())
 @settings(max_examples=5)
 def test_constraint_programming_agrees(asked):
-    exact = solve_exact(asked, 20.0, workers=1)
+    exact = solve_exact(asked, 60.0, workers=1)
     assert exact.optimal
     assert exact.dispatch.cost == pytest.approx(solve(asked, turns=400).cost, abs=0.3)
 

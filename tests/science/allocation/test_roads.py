@@ -85,6 +85,10 @@ def test_one_way_and_closed_roads_are_not_driven_but_walked_both_ways():
     assert walked.speed.max() == pytest.approx(1.2)
     with pytest.raises(NoRouteError):
         shortest(driven.with_closed([0]), 0, 1)
+    placed, spots = with_places(driven.with_closed([0]), [(121.6005, 29.9)])
+    assert placed.closed.all()
+    with pytest.raises(NoRouteError):
+        shortest(placed, 0, spots[0].node)
 
 
 def test_lines_without_node_ids_are_joined_where_they_meet():

@@ -115,6 +115,9 @@ def _circuit(
         arcs += _next(model, asked, variables, goods, i, nearest, nexts)
     loops = [(1 + k, 1 + k, ~arcs[k].literal) for k in range(count)]
     loops += [(1 + count + j, 1 + count + j, ~served[j]) for j in range(tasks)]
+    # A depot without any round is not allowed: one to a node of nothing always is.
+    nothing, always_true = 1 + count + tasks, model.new_constant(1)
+    loops += [(0, nothing, always_true), (nothing, 0, always_true)]
     model.add_multiple_circuit([*((arc.tail, arc.head, arc.literal) for arc in arcs), *loops])
     return arcs
 

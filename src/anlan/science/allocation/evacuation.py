@@ -27,11 +27,13 @@ _UNTOUCHED = 1e-3
 """An area outdoors below this share of the limit is not touched by the cloud."""
 _FAR = 500.0
 """A road further than this, m, from its place is worth a remark."""
+_FEW = 0.005
+"""Share of people above the limit with long steps that the fine ones should avoid."""
 _LONG, _LOOSE = 4.0, 0.08
 """Steps so much longer, and a number of them so much above the least, to try how strict arcs must be."""
 _AT_ONCE = 60.0
 """Who leaves within this, s, of being ready leaves at once."""
-_STRICTER = (1.0, 0.2, 0.02, 0.0)
+_STRICTER = (1.0, 0.1, 0.01, 0.001)
 """Share of the limit above which an arc is not entered: the next one is tried while groups come out above the limit."""
 
 
@@ -363,11 +365,13 @@ def _flow(
     people = [scene.areas[number].people for number in leaving]
     fine = step or usual_step(links, people, min(scene.areas[number].notice for number in leaving))
 
+    seen: dict[float, Floats] = {}
+
     def tried(share: float, length: float, loose: float) -> tuple[Flow, dict[int, int]]:
         windows = [_windows(scene, number, horizon) for number in leaving]
         places = [shelter.capacity for shelter in scene.shelters]
         return _kept(
-            scene, leaving, quickest(links, people, windows, places, horizon, length, share * scene.limit, loose)
+            scene, leaving, quickest(links, people, windows, places, horizon, length, share * scene.limit, loose, seen)
         )
 
     shares = list(_STRICTER if scene.hazard is not None else _STRICTER[:1])
@@ -390,8 +394,8 @@ def _ranked(shares: list[float], tried: Callable[[float], tuple[Flow, dict[int, 
     found = []
     for share in shares:
         found.append(tried(share))
-        if not found[-1][1]:
-            break
+        if sum(found[-1][1].values()) <= _FEW * sum(group.people for group in found[-1][0].groups):
+            break  # long steps refuse a few more than short ones
     best = min(range(len(found)), key=lambda k: _badness(found[k]))
     return shares[best : best + 2]
 

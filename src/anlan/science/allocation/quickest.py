@@ -155,6 +155,7 @@ def quickest(
     step: float | None = None,
     most_load: float = np.inf,
     slack: float = 0.0,
+    seen: dict[float, Floats] | None = None,
 ) -> Flow:
     """Return the flow that at every moment has brought out as many as can be.
 
@@ -166,16 +167,17 @@ def quickest(
         step: s; None takes the usual one.
         most_load: toxic load above which an arc is not entered.
         slack: share that the number of steps may be above the least one.
+        seen: keeps loads of arcs by step for other calls on the same links.
     """
     step = max(step or usual_step(links, people, min(window[0] for window in windows)), horizon / _MOST_STEPS)
-    coarse = step * _COARSE
-    rough = timeflow.quickest_flow(
-        expanded(links, people, windows, places, horizon, coarse, most_load), max(1, int(horizon / coarse)),
-        _STEPS // _COARSE, _ROUGH,
-    )  # fmt: skip
-    net = expanded(links, people, windows, places, horizon, step, most_load)
-    most = max(1, int(horizon / step))
-    found = timeflow.quickest_flow(net, most, int((rough.steps - 1) * _COARSE * (1.0 - _ROUGH)), slack)
+    most, guess = max(1, int(horizon / step)), _STEPS // _COARSE
+    if not slack:
+        coarse = step * _COARSE
+        rough = expanded(links, people, windows, places, horizon, coarse, most_load, seen)
+        steps = timeflow.quickest_flow(rough, max(1, int(horizon / coarse)), guess, _ROUGH).steps
+        guess = int((steps - 1) * _COARSE * (1.0 - _ROUGH))
+    net = expanded(links, people, windows, places, horizon, step, most_load, seen)
+    found = timeflow.quickest_flow(net, most, guess, slack)
     groups, hops = timeflow.unravel(
         links.start, links.head, links.tail, net.takes, found.flow.copy(), found.left, found.came, links.areas,
         links.shelters,
@@ -198,13 +200,14 @@ def expanded(
     horizon: float,
     step: float,
     most_load: float = np.inf,
+    seen: dict[float, Floats] | None = None,
 ) -> timeflow.Expanded:
     """Return the network ready to be expanded over steps of ``step`` s; arguments as of ``quickest``."""
     takes = steps_of(links, step)
     first = np.array([int(np.ceil(low / step - 1e-9)) for low, _ in windows])
     last = np.array([int(min(high, horizon) / step) for _, high in windows])
     weight = takes.astype(np.float64)
-    blocked = _blocked(links, step, max(1, int(horizon / step)), most_load)
+    blocked = _blocked(links, step, max(1, int(horizon / step)), most_load, seen)
     return timeflow.Expanded(
         links.tail,
         links.head,
@@ -259,25 +262,33 @@ def enter_times(
     return [*moments, now + waits.get(len(arcs), 0.0)]
 
 
-def _blocked(links: Links, step: float, steps: int, most_load: float) -> Bools:
+def _blocked(links: Links, step: float, steps: int, most_load: float, seen: dict[float, Floats] | None) -> Bools:
     """Return when each arc may not be entered, shape (arcs, steps); the last column holds for ever after."""
     roads = links.roads
-    settled = roads.settled_at
     openings = np.isfinite(roads.closed_from) | np.isfinite(roads.closed_until)
-    changes = np.isfinite(most_load) or openings.any()
-    columns = min(steps, max(1, int(np.ceil(settled / step)) + 1)) if changes else 1
-    out = np.zeros((len(links.head), columns), dtype=np.bool_)
-    if changes:
+    if not (np.isfinite(most_load) or openings.any()):
+        return np.zeros((len(links.head), 1), dtype=np.bool_)
+    columns = min(steps, max(1, int(np.ceil(roads.settled_at / step)) + 1))
+    loads = None if seen is None else seen.get(step)
+    if loads is None:
         field = roads.exposure
-        _block(
-            links.arc, (roads.profile, roads.travel), (field.times, field.first, field.along),
-            (roads.closed_from, roads.closed_until), step, most_load, out,
-        )  # fmt: skip
-    return out
+        loads = np.zeros((len(links.head), columns))
+        _loads(
+            links.arc,
+            (roads.profile, roads.travel),
+            (field.times, field.first, field.along),
+            (roads.closed_from, roads.closed_until),
+            step,
+            loads,
+        )
+        if seen is not None:
+            seen[step] = loads
+    return np.asarray((loads > most_load) | np.isinf(loads))
 
 
 @numba.njit(cache=True)
-def _block(arcs, travel, field, closed, step, most_load, out):  # type: ignore[no-untyped-def]  # compiled: types follow
+def _loads(arcs, travel, field, closed, step, out):  # type: ignore[no-untyped-def]  # compiled: types follow
+    """Fill ``out`` (arcs, steps) with the load of entering each arc in each step, inf while it is closed."""
     for i in range(out.shape[0]):
         arc = arcs[i]
         if arc < 0:
@@ -285,6 +296,7 @@ def _block(arcs, travel, field, closed, step, most_load, out):  # type: ignore[n
         for k in range(out.shape[1]):
             t = k * step
             ride = rate_at(travel[0], travel[1][arc], t)
-            shut = t < closed[1][arc] and t + step + ride > closed[0][arc]
-            if shut or arc_load(field[0], field[1], field[2], arc, t, ride) > most_load:
-                out[i, k] = True
+            if t < closed[1][arc] and t + step + ride > closed[0][arc]:
+                out[i, k] = np.inf
+            else:
+                out[i, k] = arc_load(field[0], field[1], field[2], arc, t, ride)

@@ -179,9 +179,12 @@ class RoadGraph:
 
     def with_closed(self, roads: Iterable[int], closed: bool = True) -> RoadGraph:
         """Return the same graph with roads (by their index) closed or opened; arcs keep their numbers."""
-        chosen = np.isin(self.road, np.fromiter(roads, dtype=np.int64))
-        flags = np.where(chosen, closed, self.closed)
-        return replace(self, closed=flags)
+        wanted = set(roads)
+        chosen = np.isin(self.road, np.array(sorted(wanted), dtype=np.int64))
+        changed = tuple(
+            replace(one, closed=closed) if number in wanted else one for number, one in enumerate(self.roads)
+        )
+        return replace(self, roads=changed, closed=np.where(chosen, closed, self.closed))
 
     def arc_line(self, arc: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return longitudes and latitudes of an arc in its direction."""
@@ -371,8 +374,7 @@ def with_places(
             cuts.setdefault(road, []).append((share, number))
     roads: list[Road] = []
     for number, one in enumerate(graph.roads):
-        closed = bool(graph.closed[graph.road == number].any()) if number in cuts else one.closed
-        roads.extend(_split(replace(one, closed=closed), cuts[number], names) if number in cuts else [one])
+        roads.extend(_split(one, cuts[number], names) if number in cuts else [one])
     new = build(roads, [one for one in graph.remarks if one.code != "disconnected"], mode)
     new = _renumbered(new, graph.nodes) if new.nodes[: len(graph.nodes)] != graph.nodes else new
     return new, tuple(Snapped(new.index[name], road, away) for name, (road, _, away) in zip(names, found, strict=True))
