@@ -181,7 +181,7 @@ def _field_kernel(  # pragma: no cover - compiled
         value = numba.float32(0.0)
         if x > numba.float32(_NEAREST) and abs(across) < widest * x:
             bits = np.float32(x).view(np.int32) - np.int32(_FIRST_BITS)
-            k = min(bits >> _SHIFT, last)
+            k: Any = min(bits >> _SHIFT, last)
             f = numba.float32(bits & ((1 << _SHIFT) - 1)) * numba.float32(1.0 / (1 << _SHIFT))
             depth = across * across * (tight[k] + f * (tight[k + 1] - tight[k]))
             if depth < numba.float32(_CUT):
