@@ -9,8 +9,8 @@ from anlan.core.health import Health
 from anlan.core.severity import WarningGrade
 from anlan.plant.model import Place, Plant, Point, SiteInfo, Unit
 from anlan.warn.facts import Facts
-from anlan.warn.model import WarningRow
-from anlan.warn.warnings.record import Kept
+from anlan.warn.model import Finding, WarningRow
+from anlan.warn.warnings.record import Kept, Member
 
 PATH = "e/a/u/p"
 PLANT = Plant(
@@ -43,19 +43,21 @@ def test_a_shelved_alarm_still_stands_and_a_suppressed_one_does_not() -> None:
     assert not found.alarms
 
 
-def kept(*models: str) -> Kept:
-    row = WarningRow("w", PATH, WarningGrade.YELLOW, WarningState.RAISED, models[0], 1, 0, 0, models=models)
-    return Kept(row)
+def kept(**grades: int) -> Kept:
+    row = WarningRow("w", PATH, WarningGrade.RED, WarningState.RAISED, "machines", 1, 0, 0)
+    finding = Finding("m", 1, PATH, 0, WarningGrade.RED, 1.0)
+    return Kept(row, {name: Member(name, 1, PATH, 0, grade, finding) for name, grade in grades.items()})
 
 
-def test_what_the_risk_index_alone_warns_of_does_not_raise_it_again() -> None:
-    def counted(*models: str) -> int:
-        now = facts().now(0, PLANT, [kept(*models)], {}, lambda _: None, {"risk-rise"})
-        return len(now.warnings)
+def test_what_the_risk_index_warns_of_does_not_raise_it_again() -> None:
+    def counted(**grades: int) -> list[int]:
+        now = facts().now(0, PLANT, [kept(**grades)], {}, lambda _: None, {"rise"})
+        return [warning.grade for warning in now.warnings]
 
-    assert counted("risk-rise") == 0
-    assert counted("risk-rise", "machines") == 1
-    assert counted("machines") == 1
+    assert counted(rise=1) == []
+    assert counted(rise=1, machines=3) == [3]
+    assert counted(rise=1, machines=0) == []
+    assert counted(machines=2, valves=3) == [2]
 
 
 def test_the_weather_is_what_the_points_of_the_enterprise_say() -> None:

@@ -139,11 +139,11 @@ class Facts:
             kept: warnings there are.
             features: values of bound features by feature id.
             last: last good value of a point by number.
-            of_risk: models that rest on the risk index: what they alone warn of must not raise the index again.
+            of_risk: models that rest on the risk index: what they ask for must not raise the index again.
         """
         return RiskFacts(
             alarms=tuple(self.alarms.values()),
-            warnings=tuple(_open(item) for item in kept if _counts(item, of_risk)),
+            warnings=_warnings(kept, of_risk),
             features=self._grades(time, features),
             barriers=self._barriers,
             bypasses=self._bypasses,
@@ -165,16 +165,16 @@ class Facts:
         return tuple(found)
 
 
-def _counts(kept: Kept, of_risk: Collection[str]) -> bool:
-    if all(model in of_risk for model in kept.row.models or (kept.row.model,)):
-        return False
-    open_ = kept.row.state in (WarningState.RAISED, WarningState.CONFIRMED)
-    return open_ and kept.row.active and not kept.row.shadow and not kept.exercise
-
-
-def _open(kept: Kept) -> OpenWarning:
-    row = kept.row
-    return OpenWarning(row.id, row.path, int(row.grade), row.raised, row.model, row.id)
+def _warnings(kept: Iterable[Kept], of_risk: Collection[str]) -> tuple[OpenWarning, ...]:
+    """Return the warnings that raise the risk, each with the gravest grade that models of its own evidence ask for."""
+    found = []
+    for item in kept:
+        row = item.row
+        open_ = row.state in (WarningState.RAISED, WarningState.CONFIRMED)
+        grades = [m.grade for m in item.members.values() if m.grade and m.model not in of_risk]
+        if open_ and row.active and not row.shadow and not item.exercise and grades:
+            found.append(OpenWarning(row.id, row.path, min(grades), row.raised, row.model, row.id))
+    return tuple(found)
 
 
 def _expired(plant: Plant, time: int) -> tuple[ExpiredCalibration, ...]:

@@ -129,7 +129,7 @@ def test_a_gas_alarm_turns_the_tank_its_area_and_the_site_red_with_its_event_as_
         assert causes_of(after[path]) == ("EV-9",)
     term = next(term for term in after[TANK].terms if term.id == "toxic-gas")
     assert "GB/T 50493-2019 5.5.2" in term.source
-    assert "verified" in term.source
+    assert "已核对 checked" in term.source
     assert (term.since, term.adds) == (NOW - MINUTE, 40)
     assert "toxic-gas HH" in term.zh
     assert after["e/gas"].index == before["e/gas"].index

@@ -151,10 +151,14 @@ def matches(path: str, patterns: Sequence[str]) -> bool:
     return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
+# How sure a figure of a standard is, as people read it.
+_SURE = {"verified": "已核对 checked", "memory_high": "未核原文 unchecked", "memory_low": "待核 doubtful"}
+
+
 def source_of(term: Term, model: RiskModel) -> str:
     """Return in one line where a term comes from (source, clause, confidence or why) and where its amount does."""
     text = f"{term.source} {term.clause}".strip()
-    text = f"{text}: {term.why}" if term.why else f"{text} [{term.confidence}]"
+    text = f"{text}: {term.why}" if term.why else f"{text} [{_SURE.get(term.confidence, term.confidence)}]"
     return text if term.source.startswith(model.scale.source) else f"{text}; 加分 amount: {model.scale.source}"
 
 

@@ -204,7 +204,8 @@ class FeatureBank:
         for row in firing:
             spec, value = self.bound[row].feature, "?"
             if np.isfinite(self._values[row]):
-                value = f"{shown(float(self._values[row]))} {spec.unit}".strip()
+                unit = "" if spec.unit == "1" else spec.unit
+                value = f"{shown(float(self._values[row]))} {unit}".strip()
             zh.append(f"{spec.zh} {value}")
             en.append(f"{spec.en} {value}")
         return ";".join(zh), "; ".join(en)
