@@ -63,6 +63,8 @@ class ParkRisk:
         self.rose, self.area = rose, area
         self._lattice = lattice or Lattice()
         self._angles = self._lattice.angles_for(rose.directions)
+        around = 2.0 * np.pi * np.arange(self._angles) / self._angles
+        self._turns = np.array([np.cos(around), np.sin(around)])
         self._towards = rose.towards()
         self._whole = np.ascontiguousarray(self._towards.sum(axis=0))
         self._people = None if population is None else _People(population, len(rose.periods))
@@ -119,7 +121,7 @@ class ParkRisk:
             one = site.compiled
             values = kernels.at_point(
                 one.zones, one.betas, one.values, one.outer, one.weight, one.turning, self._whole, x - one.x, y - one.y,
-                one.reach, self._lattice.rings, self._angles,
+                one.reach, self._lattice.rings, self._turns,
             )  # fmt: skip
             by_owner = np.bincount(one.owner, weights=values, minlength=len(one.ids))
             found.update((name, float(value)) for name, value in zip(one.ids, by_owner, strict=True) if value > 0.0)
@@ -168,14 +170,14 @@ class ParkRisk:
         half = np.full((weathers, rings), -1, dtype=np.int64)
         deaths = np.zeros((events if self._people else 0, weathers, len(self.rose.periods), directions))
         counted = np.zeros(events, dtype=np.bool_)
-        people = np.zeros((0, 1, 1, 1))
+        people = np.zeros((rings, 1, 2 * len(self.rose.periods), 2 * directions))
         if self._people is not None:
             counted = self._reuse(one, before, deaths)
             if counted.any():
-                people = self._people.on_rings(one.x, one.y, one.reach, rings, self._angles, directions)
+                people = self._people.on_rings(one, rings, self._angles, directions)
         kernels.sweep(
-            one.zones, one.betas, one.values, one.outer, one.inner, one.weight, one.turning, counted, one.reach,
-            self._angles, people, kernel, half, direct, deaths,
+            one.zones, one.betas, one.values, one.outer, one.inner, one.weight, one.turning, one.alike, counted,
+            one.reach, self._turns, people, kernel, half, direct, deaths,
         )  # fmt: skip
         out = np.empty((rings, self._angles))
         kernels.turn(kernel, half, direct, self._whole, out)
@@ -202,7 +204,7 @@ class ParkRisk:
         return int(row) * _BLOCK_SIDE + int(column)
 
     def _map_block(self, block: int) -> None:
-        """Add up the places of one tile of the park, in one order always: an edit equals a new start to the last bit."""
+        """Add up the places of one tile of the park, in one order always: an edit equals a new start exactly."""
         area = self.area
         total = np.zeros((area.rows, area.columns))
         for place in sorted(place for place in self._sites if self._block(place) == block):
@@ -254,15 +256,17 @@ class _People:
         self._y = np.ascontiguousarray(population.y[order], np.float64)
         self._amount = np.ascontiguousarray(amount[order], np.float64)
 
-    def on_rings(self, x: float, y: float, reach: float, rings: int, angles: int, directions: int) -> Floats:
-        """Return the people around (x, y) as ``risk_kernels.sweep`` takes them."""
+    def on_rings(self, place: Compiled, rings: int, angles: int, directions: int) -> Floats:
+        """Return the people around a place as ``risk_kernels.sweep`` takes them."""
+        x, y, reach = place.x, place.y, place.reach
         low, high = np.searchsorted(self._y, (y - reach, y + reach))
         kinds = self._amount.shape[1]
         chunks = np.zeros((kernels.CHUNKS, rings, angles, kinds))
         kernels.to_rings(self._x[low:high], self._y[low:high], self._amount[low:high], x, y, reach, chunks)
-        # angle = direction·each + part of it; directions twice, so that turning never wraps.
-        table = chunks.sum(axis=0).reshape(rings, directions, angles // directions, kinds).transpose(3, 0, 2, 1)
-        return np.concatenate([table, table], axis=3)
+        rows = kinds + len(place.protections) * (kinds // 2)
+        table = np.empty((rings, angles // directions, rows, 2 * directions))
+        kernels.fold(chunks, place.protections, directions, table)
+        return table
 
 
 def fn_curve(deaths: Floats, frequencies: Floats, loss: float) -> FnCurve:
