@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,9 @@ from anlan.science.consequence.jet_fire import JetSource, gas_source, jet_fire
 from anlan.science.consequence.pool_fire import pool_fire
 from anlan.science.consequence.substances import substance
 from anlan.science.consequence.vapour_cloud import baker_strehlow_tang
-from tests.validation.consequence.scores import FOLDER, line, rows, scores, within
+from tests.validation.consequence.originals import HYDROGEN as FIGURES
+from tests.validation.consequence.originals import conditions, curve, rows
+from tests.validation.consequence.scores import FOLDER, line, scores, within
 
 LIMITS: dict[str, Any] = yaml.safe_load((FOLDER / "fire_limits.yaml").read_text())
 HYDROGEN = substance("hydrogen")
@@ -31,9 +35,9 @@ def relative(observed: list[float], said: list[float], title: str) -> dict[str, 
     return found
 
 
-def test_radiation_of_natural_gas_jet_fires() -> None:
+def test_radiation_of_natural_gas_jet_fires(shared_data: Path) -> None:
     observed, said = [], []
-    for row in rows("johnson-1994-jet-fire-radiometers.csv"):
+    for row in rows(shared_data / "consequence" / "fire" / "ng_jet_fire_radiometers.csv"):
         number = {key: float(row[key]) for key in row if key not in {"test", "sensor", "confidence", "citation"}}
         weather = Weather(
             number["wind_m_s"], 270.0 + number["wind_to_release_angle_deg"],
@@ -50,9 +54,9 @@ def test_radiation_of_natural_gas_jet_fires() -> None:
     assert within(found, LIMITS["jet_fire_radiometers"]) == []
 
 
-def test_length_of_natural_gas_jet_flames() -> None:
+def test_length_of_natural_gas_jet_flames(shared_data: Path) -> None:
     observed, said = [], []
-    for row in rows("miller-2017-jet-flame-length.csv"):
+    for row in rows(shared_data / "consequence" / "fire" / "ng_jet_flame_length.csv"):
         area = math.pi * float(row["orifice_m"]) ** 2 / 4
         rate = float(row["mass_rate_kg_s"])
         pressure = rate / area / ideal_gas_flux(1e5, 288.0, 0.016, 1.3, 1.0) * 1e5
@@ -63,48 +67,55 @@ def test_length_of_natural_gas_jet_flames() -> None:
     assert found["largest"] < LIMITS["jet_flame_length"]["largest"]
 
 
-@pytest.mark.parametrize(
-    ("file", "limit"),
-    [
-        ("imamura-2008-hydrogen-flames.csv", "hydrogen_flame_length"),
-        ("panda-hecht-2017-cryogenic-flames.csv", "cryogenic_flame_length"),
-    ],
-)
-def test_length_of_hydrogen_flames(file: str, limit: str) -> None:
-    observed, said = [], []
-    for row in rows(file):
-        if "p_gauge_MPa" in row:
-            rate, pressure, cold = float(row["flow_kg_s"]), float(row["p_gauge_MPa"]) * 1e6, 293.0
-        else:
-            rate, pressure, cold = float(row["flow_g_s"]) / 1e3, float(row["p_gauge_bar"]) * 1e5, float(row["t_k"])
-        source = gas_source("hydrogen", rate, pressure + 101_325.0, cold)
-        said.append(jet_fire(source, Weather(0.0)).length)
-        observed.append(float(row["flame_length_m"]))
-    found = relative(observed, said, f"hydrogen flames, length ({limit})")
+def _hold_lengths(limit: str, flames: list[tuple[float, float, float, float]]) -> None:
+    """Hold lengths to a limit; a flame: rate (kg/s), pressure over air (Pa), temperature (K), length (m)."""
+    said = [
+        jet_fire(gas_source("hydrogen", rate, pressure + 101_325.0, temperature), Weather(0.0)).length
+        for rate, pressure, temperature, _ in flames
+    ]
+    found = relative([flame[3] for flame in flames], said, f"hydrogen flames, length ({limit})")
     assert found["mean"] < LIMITS[limit]["mean"]
     assert found["largest"] < LIMITS[limit]["largest"]
 
 
-# Flow (g/s) and velocity (m/s) of the vertical jet of 7.94 mm as the experimenters give them by time (s).
-SCHEFER = {5: (57.3, 1233), 20: (23.17, 1231), 40: (6.92, 1078), 60: (2.07, 644), 70: (1.13, 446)}
+def test_length_of_hydrogen_flames(shared_data: Path) -> None:
+    temperature = conditions(shared_data, "heatflux::Test_Imamura_2008::setUp")["amb_temp"]
+    flames = [
+        (float(row["flow_kg_s"]), float(row["p_gauge_MPa"]) * 1e6, temperature, float(row["flame_length_m"]))
+        for row in rows(shared_data / FIGURES / "imamura_2008.csv")
+    ]
+    _hold_lengths("hydrogen_flame_length", flames)
 
 
-def _schefer(time: int) -> JetSource:
-    """While it is choked, the source is what stands before the nozzle at 270 K; afterwards the given state."""
-    rate, velocity = SCHEFER[time][0] / 1e3, float(SCHEFER[time][1])
-    area = math.pi / 4 * 7.94e-3**2
-    pressure = rate / area / ideal_gas_flux(1e6, 270.0, HYDROGEN.molar_mass, 1.41, 1.0) * 1e6
-    if pressure > 2.0 * 101_325.0:
-        return gas_source("hydrogen", rate, pressure, 270.0)
+def test_length_of_cryogenic_hydrogen_flames(shared_data: Path) -> None:
+    flames = [
+        (float(row["mdot (g/s)"]) / 1e3, float(row["P (bar_g)"]) * 1e5, float(row["T (K)"]), float(row["Fl"]))
+        for row in rows(shared_data / FIGURES / "cryo-data.csv")
+    ]
+    _hold_lengths("cryogenic_flame_length", flames)
+
+
+# Times after the opening, s, at which Schefer et al. 2006 measured; the odd curves of figure 8 are the measurements.
+TIMES = (5, 20, 40, 60, 70)
+SCHEFER = "heatflux::Test_Schefer_2006_2007::setUp"
+
+
+def _schefer(given: dict[str, Any], time: int) -> JetSource:
+    """While it is choked, the source is what stands before the nozzle; afterwards the given state."""
+    rate, velocity = given["init_flowrates"][time] / 1e3, float(given["velocities"][time])
+    area, temperature = math.pi / 4 * (given["diameter"] * 1e-3) ** 2, float(given["temp"])
+    pressure = rate / area / ideal_gas_flux(1e6, temperature, HYDROGEN.molar_mass, 1.41, 1.0) * 1e6
+    if pressure > 2.0 * given["amb_pressure"]:
+        return gas_source("hydrogen", rate, pressure, temperature)
     return JetSource(HYDROGEN, rate, velocity, rate / (velocity * area))
 
 
-@pytest.mark.parametrize("time", sorted(SCHEFER))
-def test_radiation_along_hydrogen_flames(time: int) -> None:
-    flame = jet_fire(_schefer(time), Weather(0.0, temperature=293.0), math.pi / 2, height=0.0)
-    data = [row for row in rows("schefer-2006-fig8-flux.csv") if int(row["time_s"]) == time]
-    observed = np.array([float(row["flux_kw_m2"]) for row in data]) * 1e3
-    heights = np.array([float(row["x_over_length"]) for row in data]) * flame.length
+@pytest.mark.parametrize("time", TIMES)
+def test_radiation_along_hydrogen_flames(time: int, shared_data: Path) -> None:
+    given = conditions(shared_data, SCHEFER)
+    flame = jet_fire(_schefer(given, time), Weather(0.0, temperature=given["amb_temp"]), math.pi / 2, height=0.0)
+    share, flux = curve(shared_data / FIGURES / "schefer-2006-fig8.csv", 2 * TIMES.index(time) + 1)
+    observed, heights = flux * 1e3, share * flame.length
     # radiometers look at the flame from the side
     said = flame.flux(np.array([np.full_like(heights, 1.82), np.zeros_like(heights), heights]), np.array([-1.0, 0, 0]))
     error = float(np.mean(np.abs(said - observed)))
@@ -113,32 +124,48 @@ def test_radiation_along_hydrogen_flames(time: int) -> None:
     assert error < LIMITS["hydrogen_flux"]["mean_absolute"][time]
 
 
-def test_length_of_a_hydrogen_flame_in_time() -> None:
-    data = rows("houf-schefer-2007-fig5-flame-length.csv")
-    observed = {float(row["time_s"]): float(row["flame_length_m"]) for row in data}
+def test_length_of_a_hydrogen_flame_in_time(shared_data: Path) -> None:
+    given = conditions(shared_data, SCHEFER)
+    # the readings at 0 s and 5 s, two each, as their means
+    at, lengths = curve(shared_data / FIGURES / "houfschefer-2007-fig5-ADJUSTED.csv", 1)
     errors = []
-    for time in sorted(SCHEFER):
-        length = jet_fire(_schefer(time), Weather(0.0), math.pi / 2).length
-        measured = float(np.interp(time, list(observed), list(observed.values())))
+    for time in TIMES:
+        length = jet_fire(_schefer(given, time), Weather(0.0), math.pi / 2).length
+        measured = float(np.interp(time, at, lengths))
         print(f"  {time} s: measured {measured:.2f} m, said {length:.2f} m")
         errors.append(abs(length - measured))
     assert float(np.mean(errors)) < LIMITS["hydrogen_flame_length_in_time"]["mean_absolute"]
 
 
-def test_length_of_two_large_hydrogen_flames() -> None:
-    """Ekoto et al. 2014, table 2: 20.9 mm at 59.8 bar gauge and 308.7 K, 52.5 mm at 62.1 bar gauge and 287.8 K."""
-    observed, said = [17.4, 45.9], []
-    for diameter, pressure, temperature in ((20.9e-3, 60.8e5, 308.7), (52.5e-3, 63.1e5, 287.8)):
-        outflow = discharge(Contents("hydrogen", temperature, pressure, Phase.VAPOUR), Hole(diameter, 1.0))
-        said.append(jet_fire(gas_source("hydrogen", outflow.rate, pressure, temperature), Weather(0.0)).length)
+def _large_flames(folder: Path) -> list[tuple[float, Contents]]:
+    """Return the nozzle, m, and what stood before it, of the two large jets of Ekoto et al. 2014."""
+    given = conditions(folder, "heatflux::Test_Ekoto_2014::setUp")
+    air = given["ambient_pressures"]
+    return [
+        (diameter / 1e3, Contents("hydrogen", temperature, (gauge + outside) * 1e5, Phase.VAPOUR))
+        for diameter, temperature, gauge, outside in zip(
+            given["diameters"], given["temperatures"], given["pressures"], air, strict=True
+        )
+    ]
+
+
+def test_length_of_two_large_hydrogen_flames(shared_data: Path) -> None:
+    table = rows(shared_data / FIGURES / "ekoto-2014-tab2.csv")
+    observed = [float(row["Lf [m]"]) for row in table if row["Notional nozzle model"].endswith("Measurement")]
+    said = []
+    for diameter, gas in _large_flames(shared_data):
+        outflow = discharge(gas, Hole(diameter, 1.0))
+        said.append(jet_fire(gas_source("hydrogen", outflow.rate, gas.pressure, gas.temperature), Weather(0.0)).length)
     found = relative(observed, said, "large hydrogen flames, length")
+    assert found["n"] == 2
     assert found["mean"] < LIMITS["large_hydrogen_flame_length"]["mean"]
 
 
-def test_emissive_power_of_pool_fires_is_printed() -> None:
+def test_emissive_power_of_pool_fires_is_printed(shared_data: Path) -> None:
     fuels = {"LNG on land": "lng", "LNG trench 70x25 m": "lng", "gasoline": "gasoline", "kerosene": "kerosene"}
-    off = {}
-    for row in rows("raj-2005-mudan-1984-pool-fire-power.csv"):
+    off: dict[str, float] = {}
+    lengths: list[tuple[float, float]] = []
+    for row in rows(shared_data / "consequence" / "fire" / "pool_fire_sep.csv"):
         fire = pool_fire(
             fuels[row["fuel"]], float(row["pool_diameter_m"]), Weather(float(row["wind_m_s"] or 0.0)),
             burning=float(row["burn_rate_kg_m2_s"]),
@@ -147,33 +174,38 @@ def test_emissive_power_of_pool_fires_is_printed() -> None:
         power = fire.emissive_power / 1e3
         off[row["test"]] = max(low / power, power / high, 1.0)
         print(f"  {row['test']:20s} measured {low:.0f}-{high:.0f}, said {power:.0f} kW/m², flame {fire.length:.1f} m")
+        if row["flame_length_m"]:
+            lengths.append((fire.length, float(row["flame_length_m"])))
     # the trench of 1969 was long and ventilated on its sides only: apart
     apart = off.pop("Esso Libya 1969")
     assert max(off.values()) < 1.15
     assert apart < 3.0
-    montoir = pool_fire("lng", 35.7, Weather(9.6), burning=0.14)
-    assert montoir.length == pytest.approx(78.0, rel=0.05)
+    assert lengths
+    for said, measured in lengths:
+        assert said == pytest.approx(measured, rel=0.05)
 
 
-def test_concentration_along_hydrogen_jets() -> None:
+def test_concentration_along_hydrogen_jets(shared_data: Path) -> None:
     observed, said = [], []
-    for row in rows("molkov-2012-table5-3-jets.csv"):
-        jet = FreeJet(HYDROGEN, float(row["d_mm"]) / 1e3, float(row["rho_nozzle"]), 1.2)
-        observed.append(float(row["mole_fraction"]))
-        said.append(float(jet.mole_fraction(float(row["x_m"]))))
+    for row in rows(shared_data / FIGURES / "Molkov2012BookData.csv"):
+        jet = FreeJet(HYDROGEN, float(row["D"]) / 1e3, float(row["rho_n"]), 1.2)
+        observed.append(float(row["X"]))
+        said.append(float(jet.mole_fraction(float(row["x"]))))
     found = scores(np.array(observed), np.array(said))
     print(line("hydrogen jets, mole fraction on the axis", found))
     assert within(found, LIMITS["free_jet"]) == []
 
 
-@pytest.mark.parametrize(("nozzle", "pressure", "temperature"), [(0.0525, 63.1e5, 287.8), (0.0209, 60.8e5, 308.7)])
-def test_overpressure_of_ignited_hydrogen_jets(nozzle: float, pressure: float, temperature: float) -> None:
-    outflow = discharge(Contents("hydrogen", temperature, pressure, Phase.VAPOUR), Hole(nozzle, 1.0))
+@pytest.mark.parametrize("nozzle", [0.0525, 0.0209])
+def test_overpressure_of_ignited_hydrogen_jets(nozzle: float, shared_data: Path) -> None:
+    (gas,) = [gas for diameter, gas in _large_flames(shared_data) if math.isclose(diameter, nozzle)]
+    outflow = discharge(gas, Hole(nozzle, 1.0))
     mass = free_jet(outflow, Weather(1.0, temperature=280.0)).flammable_mass()
     blast = baker_strehlow_tang(mass * HYDROGEN.figure("heat_of_combustion"), 0.35)
-    data = [row for row in rows("jallais-2018-hydrogen-jet-overpressure.csv") if float(row["nozzle_m"]) == nozzle]
-    observed = np.array([float(row["overpressure_kpa"]) for row in data]) * 1e3
-    said = np.array([blast.overpressure(float(row["distance_m"])) for row in data])
+    known = json.loads((shared_data / FIGURES / "unconfined_overpressure.json").read_text(encoding="utf-8"))
+    data = known["jallais_2018_data"][f"{nozzle * 1e3:.1f}mm nozzle"]
+    observed = np.array(data["Overpressure"]) * 1e3
+    said = np.array([blast.overpressure(distance) for distance in data["Distance"]])
     found = scores(observed, said)
     print(line(f"ignited hydrogen jet {nozzle * 1e3:.1f} mm, {mass:.1f} kg", found))
     assert within(found, LIMITS["jet_overpressure"][nozzle]) == []
