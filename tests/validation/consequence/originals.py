@@ -13,7 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anlan.science.consequence.gas import Gas
+
 HYDROGEN = Path("consequence") / "hydrogen"
+SLAB = Path("dispersion") / "slab_reference"
+LNG, AMMONIA, LNG_AT_ONCE = "INPR1_Burro8_pool", "INPR2_DesertTortoise4_jet", "INPR3_LNG_instantaneous"
 
 
 def rows(file: Path) -> list[dict[str, str]]:
@@ -27,6 +31,18 @@ def curve(file: Path, number: int) -> tuple[NDArray[Any], NDArray[Any]]:
     chosen = [(row[f"x{number}"], row[f"y{number}"]) for row in rows(file) if row[f"x{number}"]]
     x, y = np.array(chosen, dtype=float).T
     return x, y
+
+
+def deck(folder: Path, case: str) -> dict[str, float]:
+    """Return what a case of the SLAB manual gives to its model, by the manual's own names; SI."""
+    (found,) = [row for row in rows(folder / SLAB / "slab_manual_decks.csv") if row["id"] == case]
+    return {name: float(text) for name, text in found.items() if name not in {"id", "zp", "note"}}
+
+
+def gas(folder: Path, case: str) -> Gas:
+    """Return the substance of a case of the SLAB manual."""
+    given = deck(folder, case)
+    return Gas(*(given[name] for name in ("wms", "cps", "tbp", "dhe", "cpsl", "rhosl", "spb", "spc")))
 
 
 def conditions(folder: Path, test: str) -> dict[str, Any]:

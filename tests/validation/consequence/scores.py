@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,6 @@ from numpy.typing import NDArray
 
 FOLDER = Path(__file__).parent
 LIMITS: dict[str, Any] = yaml.safe_load((FOLDER / "dispersion_limits.yaml").read_text())
-
-
-def rows(name: str) -> list[dict[str, str]]:
-    with (FOLDER / "data" / name).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def scores(observed: NDArray[Any], predicted: NDArray[Any]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,19 +10,17 @@ import pytest
 
 from anlan.science.consequence.conventions import Release, Stability, Weather
 from anlan.science.consequence.dispersion import Cloud, disperse
-from anlan.science.consequence.gas import Gas
-from tests.validation.consequence.scores import LIMITS, line, rows, scores, within
+from tests.validation.consequence.originals import AMMONIA, LNG, gas, rows
+from tests.validation.consequence.scores import LIMITS, line, scores, within
 
-LNG = Gas(0.016043, 2238.0, 111.7, 509_900.0, 3348.5, 424.1)
-AMMONIA = Gas(0.017031, 2045.9, 239.57, 1.17e6, 4611.8, 603.0, 2976.01, 0.0)
 # Boiling flux of LNG on water, kg/m²s: the pool's area follows from the rate (Yellow Book, CPR 14E, section 3.5).
 LNG_FLUX = 0.17
 AVERAGING = 10.0
 
 
-def trial(name: str) -> tuple[Cloud, np.ndarray, np.ndarray]:
+def trial(folder: Path, name: str) -> tuple[Cloud, np.ndarray, np.ndarray]:
     """Return the cloud of a trial, distances and maxima as measured, in kg/m³ or mass fraction."""
-    chosen = [row for row in rows("dense-gas-arc-maxima.csv") if row["trial"] == name]
+    chosen = [row for row in rows(folder / "dispersion" / "dense_gas" / "arc_maxima.csv") if row["trial"] == name]
     first = chosen[0]
     weather = Weather(
         wind=float(first["wind_m_s"]), wind_height=float(first["wind_height_m"]),
@@ -33,10 +32,10 @@ def trial(name: str) -> tuple[Cloud, np.ndarray, np.ndarray]:
     if first["gas"] == "NH3":
         # Flash of ammonia at 20 °C to 91.5 kPa; velocity after expansion from the liquid's and the pressure's momentum.
         release = Release("ammonia", temperature=237.3, vapour=0.18, velocity=60.0, height=0.79, **common)
-        gas = AMMONIA
+        case = AMMONIA
     else:
-        release, gas = Release("methane", temperature=111.7, pool=True, area=rate / LNG_FLUX, **common), LNG
-    cloud = disperse(release, weather, averaging=AVERAGING, gas=gas)
+        release, case = Release("methane", temperature=111.7, pool=True, area=rate / LNG_FLUX, **common), LNG
+    cloud = disperse(release, weather, averaging=AVERAGING, gas=gas(folder, case))
     return cloud, np.array([float(row["arc_m"]) for row in chosen]), np.array([float(row["value"]) for row in chosen])
 
 
@@ -46,8 +45,8 @@ def mass_fraction(cloud: Cloud, concentration: np.ndarray) -> np.ndarray:
     return mass / (mass + 0.02896 * (1.0 - moles))
 
 
-def test_maplin_27() -> None:
-    cloud, x, observed = trial("27")
+def test_maplin_27(shared_data: Path) -> None:
+    cloud, x, observed = trial(shared_data, "27")
     said = mass_fraction(cloud, cloud.maximum(x, 1.0))
     for row in zip(x, observed, said, strict=True):
         print("Maplin Sands 27: {:5.0f} m  measured {:.4f}  said {:.4f}".format(*row))
@@ -58,8 +57,8 @@ def test_maplin_27() -> None:
 
 
 @pytest.mark.parametrize("name", ["DT4", "F4"])
-def test_trials_that_are_only_printed(name: str) -> None:
-    cloud, x, observed = trial(name)
+def test_trials_that_are_only_printed(name: str, shared_data: Path) -> None:
+    cloud, x, observed = trial(shared_data, name)
     said = cloud.maximum(x, 1.0)
     said = said if name == "DT4" else mass_fraction(cloud, said)
     for row in zip(x, observed, said, strict=True):

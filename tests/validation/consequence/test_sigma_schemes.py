@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from anlan.science.consequence.conventions import Stability
 from anlan.science.consequence.sigma import scheme
-from tests.validation.consequence.scores import LIMITS, rows
+from tests.validation.consequence.originals import rows
+from tests.validation.consequence.scores import LIMITS
 
 NAMES = {
     "CCPS/Briggs plume rural": "briggs-rural",
@@ -19,9 +22,9 @@ NAMES = {
 }
 
 
-def test_every_known_value() -> None:
+def test_every_known_value(shared_data: Path) -> None:
     worst, count = 0.0, 0
-    for row in rows("farrell-sigma-schemes.csv"):
+    for row in rows(shared_data / "dispersion" / "sigma_schemes.csv"):
         name = next((ours for theirs, ours in NAMES.items() if row["scheme"].startswith(theirs)), None)
         if name is None:
             print("not ours:", row["scheme"])

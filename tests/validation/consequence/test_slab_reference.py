@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from anlan.science.consequence.gas import Gas
 from anlan.science.consequence.slab import SlabRelease, SlabRun, run_slab
-from anlan.science.consequence.slab_air import make_air
-from tests.validation.consequence.scores import LIMITS, rows
-
-LNG = Gas(0.016043, 2238.0, 111.7, 509_900.0, 3348.5, 424.1)
-AMMONIA = Gas(0.017031, 2045.9, 239.57, 1.17e6, 4611.8, 603.0, 2976.01, 0.0)
-BURRO = make_air(1.92, 2.88, 0.0002, 306.0, 0.046, 4.0, 0.0665)
+from anlan.science.consequence.slab_air import Air, make_air
+from tests.validation.consequence.originals import AMMONIA, LNG, LNG_AT_ONCE, SLAB, deck, gas, rows
+from tests.validation.consequence.scores import LIMITS
 
 
-def test_desert_tortoise_4_station_by_station() -> None:
-    air = make_air(4.5, 2.0, 0.003, 306.2, 0.213, 4.0, 0.0221)
+def air_of(given: dict[str, float]) -> Air:
+    return make_air(
+        given["ua"], given["za"], given["z0"], given["ta"], given["rh"] / 100.0, given["stab"], given["ala"]
+    )
+
+
+def test_desert_tortoise_4_station_by_station(shared_data: Path) -> None:
+    given = deck(shared_data, AMMONIA)
+    air = air_of(given)
     assert (air.friction, air.s, air.density) == pytest.approx((0.26632, 0.51847, 1.14765), rel=1e-4)
-    release = SlabRelease("jet", 0.93, 239.57, rate=107.87, duration=381.0, height=1.0, liquid=0.81)
-    run = run_slab(release, AMMONIA, air, 4000.0)
-    listing = {name: np.array([float(row[name]) for row in rows("farrell-slab-desert-tortoise-4.csv")]) for name in
-               ("x", "h", "bb", "cm", "t", "rho", "u", "uab", "w", "v")}  # fmt: skip
+    release = SlabRelease(
+        "jet", given["As"], given["ts"], rate=given["qs"], duration=given["tsd"], height=given["hs"],
+        liquid=given["cmed0"],
+    )  # fmt: skip
+    run = run_slab(release, gas(shared_data, AMMONIA), air, 4000.0)
+    stations = rows(shared_data / SLAB / "inpr2_desert_tortoise4_reference.csv.gz")
+    listing = {name: np.array([float(row[name]) for row in stations]) for name in
+               ("x", "h", "bb", "cm", "t", "rho", "u", "uab")}  # fmt: skip
     # The first stations carry the listing's own rounding; the switch to a puff falls on a station there.
     chosen = (listing["x"] > 3.0) & ((listing["x"] < 840.0) | (listing["x"] > 1100.0))
     for name in ("h", "bb", "cm", "t", "rho", "u", "uab"):
@@ -36,8 +45,10 @@ def at(run: SlabRun, x: float, *names: str) -> list[float]:
     return [float(np.interp(x, run.column("x"), run.column(name))) for name in names]
 
 
-def test_burro_8_pool() -> None:
-    run = run_slab(SlabRelease("pool", 657.0, 111.7, rate=117.0, duration=107.0), LNG, BURRO, 1000.0)
+def test_burro_8_pool(shared_data: Path) -> None:
+    given = deck(shared_data, LNG)
+    release = SlabRelease("pool", given["As"], given["ts"], rate=given["qs"], duration=given["tsd"])
+    run = run_slab(release, gas(shared_data, LNG), air_of(given), 1000.0)
     print(f"Burro 8: effective half length {run.source.end:.2f} m (listing 31.5)")
     assert run.choked
     assert run.source.end == pytest.approx(31.5, rel=LIMITS["slab_reference"]["listing"])
@@ -48,8 +59,11 @@ def test_burro_8_pool() -> None:
         assert said == pytest.approx(listing, rel=LIMITS["slab_reference"]["listing"])
 
 
-def test_instantaneous_lng() -> None:
-    run = run_slab(SlabRelease("cloud", 900.0, 111.7, mass=6000.0), LNG, BURRO, 1000.0)
+def test_instantaneous_lng(shared_data: Path) -> None:
+    given = deck(shared_data, LNG_AT_ONCE)
+    # the manual's listing is of 6 t; its deck is also handed on with 5 t
+    release = SlabRelease("cloud", given["As"], given["ts"], mass=6000.0)
+    run = run_slab(release, gas(shared_data, LNG_AT_ONCE), air_of(given), 1000.0)
     names = ("h", "bb", "bbx", "t")
     listings = (
         (0.328, (2.43, 19.7, 20.0, 119.0)),
