@@ -215,7 +215,7 @@ def evacuation(quick: bool) -> dict[str, Any]:
         spent, worked = time.perf_counter() - begun, time.process_time() - worked
         begun = time.perf_counter()
         again = plan(
-            one.closed([int(one.roads.graph.road[found.groups[0].arcs[0]])]), step=2.0 * found.step, slack=0.04
+            one.closed([int(one.roads.graph.road[found.groups[0].arcs[0]])]), step=3.0 * found.step, slack=0.05
         )
         out[name] = {
             "people": sum(area.area.people for area in found.areas),

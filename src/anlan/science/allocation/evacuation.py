@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from anlan.core.errors import InvalidInputError
 from anlan.science.allocation.paths import Network, Route, Waiting, Wish, network, time_to, trade_offs
 from anlan.science.allocation.plume import Cloud, Toxicity, arc_load, cumulated, indoor, rate_at, spent_at, tabulate
-from anlan.science.allocation.quickest import Flow, Group, Links, quickest, usual_step
+from anlan.science.allocation.quickest import Flow, Group, Links, guess_from, quickest, usual_step
 from anlan.science.allocation.roads import NoRouteError, Remark, RoadGraph, RoadsError, snap, with_places
 
 Floats = NDArray[np.float64]
@@ -29,7 +29,7 @@ _FAR = 500.0
 """A road further than this, m, from its place is worth a remark."""
 _FEW = 0.005
 """Share of people above the limit with long steps that the fine ones should avoid."""
-_LONG, _LOOSE = 4.0, 0.08
+_LONG, _LOOSE, _LONG_STEPS = 4.0, 0.08, 25
 """Steps so much longer, and a number of them so much above the least, to try how strict arcs must be."""
 _AT_ONCE = 60.0
 """Who leaves within this, s, of being ready leaves at once."""
@@ -342,75 +342,88 @@ def plan(scene: Scene, horizon: float = 4 * 3600.0, step: float | None = None, s
     leaving = [
         number for number, one in enumerate(choices) if one.decision is Decision.LEAVE and scene.areas[number].people
     ]
-    flow, refused = _flow(scene, leaving, horizon, step, slack)
+    sent = _flow(scene, leaving, horizon, step, slack)
+    flow = sent.flow
     remarks = list(scene.remarks)
     if sum(shelter.capacity for shelter in scene.shelters) < sum(scene.areas[number].people for number in leaving):
         remarks.append(_too_small(scene, leaving))
-    areas = tuple(_area_plan(scene, number, choice, flow, refused) for number, choice in enumerate(choices))
+    areas = tuple(_area_plan(scene, number, choice, sent) for number, choice in enumerate(choices))
     cleared = max((group.arrive for group in flow.groups), default=0.0)
     return Evacuation(scene, areas, flow.groups, cleared, flow.steps, flow.step, tuple(remarks))
 
 
-def _flow(
-    scene: Scene, leaving: list[int], horizon: float, step: float | None, slack: float
-) -> tuple[Flow, dict[int, int]]:
-    """Return the flow that brings out most, then soonest, and how many of each area were refused by dose.
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A flow of groups within the limit, and how many of each area are not sent: above it, or better off in."""
+
+    flow: Flow
+    refused: dict[int, int]
+    better_in: dict[int, int]
+
+    @property
+    def badness(self) -> tuple[int, float]:
+        """What makes one worse than another: fewer people out or better off indoors, then a later end."""
+        groups = self.flow.groups
+        safe = sum(group.people for group in groups) + sum(self.better_in.values())
+        return -safe, max((group.arrive for group in groups), default=0.0)
+
+
+def _flow(scene: Scene, leaving: list[int], horizon: float, step: float | None, slack: float) -> _Sent:
+    """Return the flow that brings out most, then soonest.
 
     How strict arcs must be is tried with long steps first; the fine flow is made for the best, and once more
     stricter if it still has groups above the limit.
     """
     if not leaving:
-        return Flow((), 0, step or 1.0, np.zeros(0, dtype=np.int64)), {}
+        return _Sent(Flow((), 0, step or 1.0, np.zeros(0, dtype=np.int64)), {}, {})
     links = Links.of(scene.roads, [scene.area_nodes[number] for number in leaving], list(scene.shelter_nodes))
     people = [scene.areas[number].people for number in leaving]
     fine = step or usual_step(links, people, min(scene.areas[number].notice for number in leaving))
-
     seen: dict[float, Floats] = {}
 
-    def tried(share: float, length: float, loose: float) -> tuple[Flow, dict[int, int]]:
+    def tried(share: float, length: float, loose: float, guess: int) -> _Sent:
         windows = [_windows(scene, number, horizon) for number in leaving]
         places = [shelter.capacity for shelter in scene.shelters]
-        return _kept(
-            scene, leaving, quickest(links, people, windows, places, horizon, length, share * scene.limit, loose, seen)
-        )
+        flow = quickest(links, people, windows, places, horizon, length, share * scene.limit, loose, seen, guess)
+        return _kept(scene, leaving, flow)
 
     shares = list(_STRICTER if scene.hazard is not None else _STRICTER[:1])
+    guess = 0
     if len(shares) > 1:
-        shares = _ranked(shares, lambda share: tried(share, fine * _LONG, _LOOSE))
-    best = tried(shares[0], fine, slack)
-    if best[1] and len(shares) > 1:
-        best = min(best, tried(shares[1], fine, slack), key=_badness)
+        shares, steps = _ranked(shares, lambda share: tried(share, fine * _LONG, _LOOSE, _LONG_STEPS))
+        guess = guess_from(steps)
+    best = tried(shares[0], fine, slack, guess)
+    if best.refused and len(shares) > 1:
+        best = min(best, tried(shares[1], fine, slack, best.flow.steps - 1), key=lambda one: one.badness)
     return best
 
 
-def _badness(found: tuple[Flow, dict[int, int]]) -> tuple[int, float]:
-    """Return what makes a flow worse than another: fewer people out, then a later end."""
-    groups = found[0].groups
-    return -sum(group.people for group in groups), max((group.arrive for group in groups), default=0.0)
-
-
-def _ranked(shares: list[float], tried: Callable[[float], tuple[Flow, dict[int, int]]]) -> list[float]:
-    """Return the best share and the next stricter one."""
-    found = []
+def _ranked(shares: list[float], tried: Callable[[float], _Sent]) -> tuple[list[float], int]:
+    """Return the best share and the next stricter one, and the steps of the best."""
+    found: list[_Sent] = []
     for share in shares:
         found.append(tried(share))
-        if sum(found[-1][1].values()) <= _FEW * sum(group.people for group in found[-1][0].groups):
+        if sum(found[-1].refused.values()) <= -_FEW * found[-1].badness[0]:
             break  # long steps refuse a few more than short ones
-    best = min(range(len(found)), key=lambda k: _badness(found[k]))
-    return shares[best : best + 2]
+    best = min(range(len(found)), key=lambda k: found[k].badness)
+    return shares[best : best + 2], found[best].flow.steps
 
 
-def _kept(scene: Scene, leaving: list[int], flow: Flow) -> tuple[Flow, dict[int, int]]:
-    """Return the flow's groups within the limit, with area numbers of the scene, and how many others there were."""
+def _kept(scene: Scene, leaving: list[int], flow: Flow) -> _Sent:
+    """Return the flow's groups that should go, with area numbers of the scene."""
     kept: list[Group] = []
     refused: dict[int, int] = {}
+    better_in: dict[int, int] = {}
     for group, load in zip(flow.groups, _loads(scene, leaving, flow), strict=True):
         area = leaving[group.area]
-        if load <= 1.0:
+        indoors = scene.homes[area].indoors if scene.hazard and not scene.areas[area].must_leave else np.inf
+        if indoors <= min(load, 1.0):
+            better_in[area] = better_in.get(area, 0) + group.people
+        elif load <= 1.0:
             kept.append(replace(group, area=area, load=load))
         else:
             refused[area] = refused.get(area, 0) + group.people
-    return replace(flow, groups=tuple(kept)), refused
+    return _Sent(replace(flow, groups=tuple(kept)), refused, better_in)
 
 
 def _windows(scene: Scene, number: int, horizon: float) -> tuple[float, float]:
@@ -555,14 +568,14 @@ def _too_small(scene: Scene, leaving: list[int]) -> Remark:
     )  # fmt: skip
 
 
-def _area_plan(scene: Scene, number: int, choice: _Choice, flow: Flow, refused: dict[int, int]) -> AreaPlan:
+def _area_plan(scene: Scene, number: int, choice: _Choice, sent: _Sent) -> AreaPlan:
     area, home = scene.areas[number], scene.homes[number]
-    groups = [group for group in flow.groups if group.area == number]
+    groups = [group for group in sent.flow.groups if group.area == number]
     leaving = sum(group.people for group in groups)
     staying = area.people - leaving
     reason, decision = choice.reason, choice.decision
     if decision is Decision.LEAVE and staying:
-        reason = _left_behind(area, staying, refused.get(number, 0), home)
+        reason = _left_behind(area, staying, sent.refused.get(number, 0), sent.better_in.get(number, 0), home)
         decision = Decision.LEAVE if leaving else Decision.SHELTER
     return AreaPlan(
         area, decision, reason, leaving, staying, home.indoors, home.outdoors,
@@ -572,13 +585,15 @@ def _area_plan(scene: Scene, number: int, choice: _Choice, flow: Flow, refused: 
     )  # fmt: skip
 
 
-def _left_behind(area: Area, staying: int, by_dose: int, home: Home) -> Remark:
-    why = ("by then every way is above the limit", "届时所有路线均超过剂量限值") if by_dose else (
-        "roads and shelters take no more in time", "道路和避难点在时限内容纳不下"
-    )  # fmt: skip
+def _left_behind(area: Area, staying: int, by_dose: int, better_in: int, home: Home) -> Remark:
+    why = "roads and shelters take no more in time", "道路和避难点在时限内容纳不下"
+    if by_dose:
+        why = "by then every way is above the limit", "届时所有路线均超过剂量限值"
+    elif better_in:
+        why = "when roads take them indoors is no worse", "轮到其撤离时留在室内剂量不更高"
     more = home.indoors > 1.0
     return Remark(
-        "left-behind",
+        "better-in-by-then" if better_in and not by_dose else "left-behind",
         f"areas.{area.id}",
         f"{staying} of {area.people} stay indoors ({home.indoors:.3g} of the limit): {why[0]}"
         + (": above it, rescue first" if more else ""),

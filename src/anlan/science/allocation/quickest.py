@@ -156,6 +156,7 @@ def quickest(
     most_load: float = np.inf,
     slack: float = 0.0,
     seen: dict[float, Floats] | None = None,
+    guess: int = 0,
 ) -> Flow:
     """Return the flow that at every moment has brought out as many as can be.
 
@@ -168,14 +169,16 @@ def quickest(
         most_load: toxic load above which an arc is not entered.
         slack: share that the number of steps may be above the least one.
         seen: keeps loads of arcs by step for other calls on the same links.
+        guess: of the number of steps; 0 tries longer steps first.
     """
     step = max(step or usual_step(links, people, min(window[0] for window in windows)), horizon / _MOST_STEPS)
-    most, guess = max(1, int(horizon / step)), _STEPS // _COARSE
-    if not slack:
+    most = max(1, int(horizon / step))
+    if not guess:
+        guess = _STEPS // _COARSE
         coarse = step * _COARSE
         rough = expanded(links, people, windows, places, horizon, coarse, most_load, seen)
         steps = timeflow.quickest_flow(rough, max(1, int(horizon / coarse)), guess, _ROUGH).steps
-        guess = int((steps - 1) * _COARSE * (1.0 - _ROUGH))
+        guess = guess_from(steps)
     net = expanded(links, people, windows, places, horizon, step, most_load, seen)
     found = timeflow.quickest_flow(net, most, guess, slack)
     groups, hops = timeflow.unravel(
@@ -190,6 +193,11 @@ def quickest(
         step,
         net.people - out,
     )
+
+
+def guess_from(steps: int) -> int:
+    """Return where to begin to seek the number of steps when ``_COARSE`` times longer ones are about ``steps``."""
+    return max(1, int((steps - 1) * _COARSE * (1.0 - _ROUGH)))
 
 
 def expanded(
