@@ -60,7 +60,7 @@ class Weather:
         terrain: class of terrain.
         obukhov: Obukhov length, m; None takes the usual one of class and roughness.
         cloud: cloud cover, 0…1; solar: radiation on flat ground, W/m².
-        direction_deviation: standard deviation of the wind's direction over 10 minutes, radians; None where not measured.
+        direction_deviation: standard deviation of the direction over 10 minutes, radians; None where not measured.
     """
 
     wind: float
