@@ -2,7 +2,8 @@
 
 The truth is a plume with coefficients of the Pasquill-Gifford or the Yellow Book set (the estimator has Briggs), in
 another stability class than the one reported, in a wind whose measured direction and speed are wrong all the time;
-detectors have a lasting factor of their own, and every reading another. ``python -m benchmarks.source_estimation`` prints JSON.
+detectors have a lasting factor of their own, and every reading another. ``python -m benchmarks.source_estimation``
+prints one JSON object.
 """
 
 from __future__ import annotations
@@ -119,6 +120,8 @@ def _table(rows: Sequence[tuple[float, ...]]) -> dict[str, Any]:
         "50 % region holds": round(float(np.mean(table[:, 3])), 3),
         "90 % of rate holds": round(float(np.mean(table[:, 4])), 3),
         "median error m, 3 or more smelled": round(float(np.median(many[:, 0])), 1) if len(many) else None,
+        "median factor of rate, 3 or more smelled":
+            round(math.exp(float(np.median(many[:, 1]))), 2) if len(many) else None,
         "share with 3 or more": round(len(many) / len(table), 2),
         "median s": round(float(np.median(table[:, 6])), 2), "worst s": round(float(np.max(table[1:, 6])), 2),
     }  # fmt: skip

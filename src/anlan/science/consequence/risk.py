@@ -168,9 +168,9 @@ class ParkRisk:
         kernel[:] = 0.0
         direct[:] = 0.0
         half = np.full((weathers, rings), -1, dtype=np.int64)
-        deaths = np.zeros((events if self._people else 0, weathers, len(self.rose.periods), directions))
+        deaths = np.zeros((events if self._people else 0, weathers, directions * len(self.rose.periods)))
         counted = np.zeros(events, dtype=np.bool_)
-        people = np.zeros((rings, 1, 2 * len(self.rose.periods), 2 * directions))
+        people = np.zeros((rings, 1, 2, 2 * directions * len(self.rose.periods)))
         if self._people is not None:
             counted = self._reuse(one, before, deaths)
             if counted.any():
@@ -222,9 +222,9 @@ class ParkRisk:
             one, deaths = site.compiled, site.deaths
             if deaths is None:
                 continue
-            # (events, weathers, periods, directions)
-            frequency = one.share[:, :, None, :] * self._towards.transpose(1, 0, 2)[None]
-            lost = np.einsum("ewpd,ewpd->e", deaths, frequency)
+            # (events, weathers, directions, periods), then as deaths are
+            frequency = (one.share[:, :, :, None] * self._towards.transpose(1, 2, 0)[None]).reshape(deaths.shape)
+            lost = np.einsum("ewd,ewd->e", deaths, frequency)
             loss.update(zip(one.ids, np.bincount(one.owner, lost, len(one.ids)).tolist(), strict=True))
             many = deaths >= 1.0
             all_deaths.append(deaths[many])
@@ -263,8 +263,7 @@ class _People:
         kinds = self._amount.shape[1]
         chunks = np.zeros((kernels.CHUNKS, rings, angles, kinds))
         kernels.to_rings(self._x[low:high], self._y[low:high], self._amount[low:high], x, y, reach, chunks)
-        rows = kinds + len(place.protections) * (kinds // 2)
-        table = np.empty((rings, angles // directions, rows, 2 * directions))
+        table = np.empty((rings, angles // directions, 2 + len(place.protections), directions * kinds))
         kernels.fold(chunks, place.protections, directions, table)
         return table
 

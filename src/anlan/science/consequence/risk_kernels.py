@@ -55,9 +55,9 @@ def _grid(
     x0: float, dx: float, y0: float, dy: float, nx: int, ny: int, first: int, mirror: bool, values: Any, x: float,
     y: float,
 ) -> float:  # fmt: skip
-    """Return the probability on a grid at (x, y), linear between its nodes; 0 outside."""
-    u = (x - x0) / dx
-    v = ((abs(y) if mirror else y) - y0) / dy
+    """Return the probability on a grid at (x, y), linear between nodes; 0 outside. ``dx``, ``dy``: nodes by metre."""
+    u = (x - x0) * dx
+    v = ((abs(y) if mirror else y) - y0) * dy
     if u < 0.0 or v < 0.0 or u > nx - 1 or v > ny - 1:
         return 0.0
     i, j = min(int(u), nx - 2), min(int(v), ny - 2)
@@ -93,13 +93,13 @@ def _line(
         for j in range(count):
             if left[j] <= 0.0:
                 continue
-            turn_ = (start + j) % angles
+            turn_ = start + j if start + j >= 0 else start + j + angles
             cos, sin = turns[0, turn_], turns[1, turn_]
             if round_one:
                 cover = _ellipse(cx, a, b, r * cos, r * sin, cos, sin, along, around)
                 p = top * cover
             else:
-                p = _grid(cx, a, top, b, nx, ny, at, mirror, values, r * cos, r * sin)
+                p = _grid(cx, 1.0 / a, top, 1.0 / b, nx, ny, at, mirror, values, r * cos, r * sin)
                 cover = 1.0 if p > 0.0 else 0.0
             if p > 0.0:
                 p *= left[j]
@@ -169,20 +169,25 @@ def _add_risk(
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _add_deaths(line: Any, start: int, count: int, people: Any, row: int, total: Any) -> None:
-    """Add to ``total`` (periods, directions) who of the people in ``row`` on die on a ring, in all directions."""
-    periods, directions = total.shape
-    each = people.shape[0]
+def _add_deaths(line: Any, start: int, count: int, people: Any, kind: int, periods: int, total: Any) -> None:
+    """Add to ``total`` (directions·periods) who of the people of ``kind`` die on a ring, in all directions at once.
+
+    Two angles at a time in one flat loop: four times as fast as a loop over periods and directions.
+    """
+    each, size = people.shape[0], total.shape[0]
+    angles = each * (size // periods)
     for j in range(0, count, 2):
         one = line[j]
         two = line[j + 1] if j + 1 < count else 0.0
         if one <= 0.0 and two <= 0.0:
             continue
-        at, at2 = (start + j) % (each * directions), (start + j + 1) % (each * directions)
-        sub, first, sub2, first2 = at % each, at // each, at2 % each, at2 // each
-        for p in range(periods):
-            for d in range(directions):
-                total[p, d] += one * people[sub, row + p, first + d] + two * people[sub2, row + p, first2 + d]
+        at, at2 = (start + j) % angles, (start + j + 1) % angles
+        first, second = (
+            people[at % each, kind, at // each * periods :],
+            people[at2 % each, kind, at2 // each * periods :],
+        )
+        for d in range(size):
+            total[d] += one * first[d] + two * second[d]
 
 
 @numba.njit(cache=True, nogil=True, parallel=True)
@@ -196,14 +201,14 @@ def sweep(
         zones, betas, values: as compiled. outer, inner: (events, weathers, 2) first and last zone; inner −1: outer.
         weight: (events, weathers, directions) frequency. turning: events whose weight varies with direction.
         counted: events whose deaths are wanted. turns: (2, angles) cosine and sine.
-        people: (rings, angles/directions, rows, 2·directions): rows are outdoors, then indoors by period, then
-            by period those of each kind of protection, for events with the one of index ``alike`` only (−1: others).
+        people: (rings, angles/directions, kinds, 2·directions·periods): kinds are outdoors, indoors, then as they
+            count with each protection, for events that have the one of index ``alike`` only (−1: the others).
         kernel: out (weathers, rings, angles); half: out (weathers, rings) greatest angle index used.
         direct: out (weathers, rings, angles), of the turning events.
-        deaths: out (events, weathers, periods, directions).
+        deaths: out (events, weathers, directions·periods).
     """
     weathers, rings, angles = kernel.shape
-    each, periods = angles // weight.shape[2], deaths.shape[2]
+    each, periods = angles // weight.shape[2], deaths.shape[2] // weight.shape[2]
     for w in numba.prange(weathers):
         lines, inside, left = np.empty((4, angles)), np.empty((4, angles)), np.empty(angles)
         for e in range(outer.shape[0]):
@@ -222,10 +227,10 @@ def sweep(
                     lines[2, :count] = inside[2, :count]
                 _add_risk(lines[0], start, count, weight[e, w], turning[e], each, kernel[w, i], direct[w, i])
                 if counted[e] and alike[e] >= 0:
-                    _add_deaths(lines[3], start, count, people[i], alike[e] * periods, deaths[e, w])
+                    _add_deaths(lines[3], start, count, people[i], alike[e], periods, deaths[e, w])
                 elif counted[e]:
-                    _add_deaths(lines[1], start, count, people[i], 0, deaths[e, w])
-                    _add_deaths(lines[2], start, count, people[i], periods, deaths[e, w])
+                    _add_deaths(lines[1], start, count, people[i], 0, periods, deaths[e, w])
+                    _add_deaths(lines[2], start, count, people[i], 1, periods, deaths[e, w])
 
 
 @numba.njit(cache=True, nogil=True, parallel=True)
@@ -325,7 +330,7 @@ def to_rings(px: Any, py: Any, amount: Any, x: float, y: float, reach: float, ch
 def fold(chunk: Any, betas: Any, directions: int, out: Any) -> None:
     """Sum the parts of ``to_rings`` into ``out``: an angle is direction·each + sub; directions twice, never to wrap.
 
-    ``betas`` (protections, 2): of outdoors and indoors; each makes more rows, of the people as they count with it.
+    ``betas`` (protections, 2): of outdoors and indoors; each makes one more kind, the people as they count with it.
     """
     parts, rings, angles, kinds = chunk.shape
     each, periods = angles // directions, kinds // 2
@@ -337,12 +342,13 @@ def fold(chunk: Any, betas: Any, directions: int, out: Any) -> None:
                 amount[q] = 0.0
                 for c in range(parts):
                     amount[q] += chunk[c, i, j, q]
-                out[i, sub, q, d] = out[i, sub, q, d + directions] = amount[q]
+                at, kind = d * periods + q % periods, q // periods
+                out[i, sub, kind, at] = out[i, sub, kind, at + directions * periods] = amount[q]
             for b in range(betas.shape[0]):
                 for p in range(periods):
                     value = betas[b, 0] * amount[p] + betas[b, 1] * amount[periods + p]
-                    row = kinds + b * periods + p
-                    out[i, sub, row, d] = out[i, sub, row, d + directions] = value
+                    at = d * periods + p
+                    out[i, sub, 2 + b, at] = out[i, sub, 2 + b, at + directions * periods] = value
 
 
 @numba.njit(cache=True, nogil=True)

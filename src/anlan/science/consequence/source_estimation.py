@@ -31,17 +31,18 @@ from anlan.science.consequence.source_estimation_kernels import (
     WIDTH,
 )
 from anlan.science.consequence.source_estimation_model import Detector, Estimate, Floats, Reading, Settings, WindReading
-from anlan.science.consequence.source_estimation_prepare import Evidence, prepare, tables
+from anlan.science.consequence.source_estimation_prepare import ABOVE, MEASURED, Evidence, prepare, tables
 from anlan.science.consequence.source_estimation_report import report
 
 _GRID = 64
 _REPLICAS = 4
-_EXCESS = 0.8
+_EXCESS, _EXCESS_SATURATED = 0.8, 2.5
+_RATE_ALONE = 0.3
 _WIDTH_ERROR = 0.25
 _ERROR_SPREAD = 0.35
 _LONGEST_BEFORE = 900.0
 _ENOUGH = 0.6
-_MOVES, _LAST_MOVES = 3, 8
+_MOVES, _LAST_MOVES = 3, 12
 
 
 def estimate_source(
@@ -88,15 +89,16 @@ class _Values:
     prior: Floats
     likelihood: Floats
     rate: Floats
+    spread: float
 
     def path(self, particles: Floats, beta: float) -> Floats:
         """Return ln of the density on the way from the first draw (β 0) to the posterior (β 1)."""
-        draw = -0.5 * (particles[:, EXCESS] / _EXCESS) ** 2
+        draw = -0.5 * (particles[:, EXCESS] / self.spread) ** 2
         return self.prior + (1.0 - beta) * draw + beta * self.likelihood
 
     def take(self, index: Floats) -> _Values:
         """Return those of ``index``."""
-        return _Values(self.prior[index], self.likelihood[index], self.rate[index])
+        return _Values(self.prior[index], self.likelihood[index], self.rate[index], self.spread)
 
 
 class _Target:
@@ -108,6 +110,9 @@ class _Target:
         calm = max(1.0, 2.0 / float(np.mean(evidence.wind[:, 0])))
         self.turn = math.radians(settings.direction_error) * calm
         self.start = (float(evidence.begin[0]) - _LONGEST_BEFORE, evidence.first)
+        # What saturated readings ask for is only a bound of the rate: the more of them, the wider is it drawn.
+        full, any_ = np.sum(evidence.state == ABOVE), np.sum(evidence.state >= MEASURED)
+        self.spread = _EXCESS + (_EXCESS_SATURATED - _EXCESS) * float(full / any_)
         self.classes = list(Stability).index(settings.stability) if settings.stability else None
 
     def draw(self, count: int, rng: np.random.Generator) -> Floats:
@@ -117,7 +122,7 @@ class _Target:
         west, south, east, north = self.box
         out[:, EAST] = west + (east - west) * (cell % _GRID + rng.random(count)) / _GRID
         out[:, NORTH] = south + (north - south) * (cell // _GRID + rng.random(count)) / _GRID
-        out[:, EXCESS] = rng.normal(0.0, _EXCESS, count)
+        out[:, EXCESS] = rng.normal(0.0, self.spread, count)
         out[:, TURN] = rng.normal(0.0, self.turn, count)
         out[:, SPEED] = rng.normal(0.0, self._settings.speed_error, count)
         kinds = rng.uniform(0.0, 5.0, count)
@@ -144,7 +149,7 @@ class _Target:
         rate = best + particles[:, EXCESS]
         low, high = (math.log(one) for one in settings.rates)
         likelihood[(rate < low) | (rate > high)] = -np.inf
-        return _Values(self._prior(particles), likelihood, rate)
+        return _Values(self._prior(particles), likelihood, rate, self.spread)
 
     def _prior(self, p: Floats) -> Floats:
         west, south, east, north = self.box
@@ -165,7 +170,7 @@ def _sample(target: _Target, settings: Settings, rng: np.random.Generator) -> tu
     values = target.values(particles)
     beta, count = 0.0, settings.particles
     while beta < 1.0:
-        gain = values.likelihood + 0.5 * (particles[:, EXCESS] / _EXCESS) ** 2
+        gain = values.likelihood + 0.5 * (particles[:, EXCESS] / values.spread) ** 2
         enough = _ENOUGH * count if len(particles) > count else _ENOUGH * len(particles)
         step = _step(gain, 1.0 - beta, enough)
         beta = min(beta + step, 1.0)
@@ -208,6 +213,10 @@ def _moved(
     scale = 2.38 / math.sqrt(2.0 * size) * rng.choice((1.0, 0.5, 0.2), count)
     jitter = 0.02 * particles.std(axis=0) * rng.normal(size=particles.shape)
     proposed = particles + scale[:, None] * (particles[first] - particles[second]) + jitter
+    # Along the rate alone steps of all sizes: nothing may bound it from above but the prior.
+    alone = rng.uniform(size=count) < _RATE_ALONE
+    proposed[alone] = particles[alone]
+    proposed[alone, EXCESS] += (rng.choice((0.2, 0.7, 2.0), count) * rng.normal(size=count))[alone]
     new = evaluate(proposed)
     gain = new.path(proposed, beta) - values.path(particles, beta)
     taken = np.log(rng.random(count)) < gain
@@ -216,4 +225,5 @@ def _moved(
         np.where(taken, new.prior, values.prior),
         np.where(taken, new.likelihood, values.likelihood),
         np.where(taken, new.rate, values.rate),
+        values.spread,
     )

@@ -78,7 +78,7 @@ class Settings:
     stability: Stability | None = None
     stability_error: float = 1.2
     direction_error: float = 8.0
-    swing_error: float = 3.0
+    swing_error: float = 4.0
     speed_error: float = 0.2
     model_error: float = 0.6
     height: float = 1.0
@@ -88,7 +88,7 @@ class Settings:
     area: tuple[float, float, float, float] | None = None
     rates: tuple[float, float] = (1e-5, 1e3)
     particles: int = 1500
-    stretches: int = 8
+    stretches: int = 10
     seed: int = 1
     equipment: tuple[Equipment, ...] = ()
 

@@ -19,7 +19,7 @@ SHORTEST = 60.0
 MISSING, BELOW, MEASURED, ABOVE = -1, 0, 1, 2
 LOW_LOG, STEPS = 0.0, 128
 _PER_LOG = (STEPS - 1) / (math.log(5e4) - LOW_LOG)
-_ALIKE, _SWING = 0.8, 8.0
+_ALIKE, _SWING = 0.3, 8.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,9 +128,10 @@ def _stretches(
 
 def _reduced(seen: Floats, detector: Detector) -> tuple[int, float]:
     """Return state and ln kg/m³ of readings in a stretch; one below the limit counts as half the limit."""
-    if np.mean(seen >= detector.saturation) >= 0.5:
-        return ABOVE, math.log(detector.saturation)
     mean = float(np.mean(np.where(seen < detector.limit, 0.5 * detector.limit, np.minimum(seen, detector.saturation))))
+    if np.any(seen >= detector.saturation):
+        # A clipped mean is a bound: taken as a value it would make the source too small.
+        return ABOVE, math.log(max(mean, detector.limit))
     return (MEASURED, math.log(mean)) if mean >= detector.limit else (BELOW, math.log(detector.limit))
 
 
