@@ -70,7 +70,8 @@ class Settings:
         model_error: usual factor between model and truth, as standard deviation of a logarithm; itself uncertain.
         height: of the release, m. wind_height, roughness: m. terrain: of the dispersion coefficients.
         area: (west, south, east, north) where the source may be, m; None is all around the detectors.
-        rates: least and greatest rate, kg/s.
+        rates: least and greatest rate, kg/s, any magnitude between as likely: from a 1 mm hole of gas to a 100 mm
+            one of liquid, about.
         particles: of the sampler. stretches: of time at most. seed: of its random numbers.
         equipment: that may leak; the estimate then says how likely each is.
     """
@@ -86,7 +87,7 @@ class Settings:
     roughness: float = 0.1
     terrain: Terrain = Terrain.RURAL
     area: tuple[float, float, float, float] | None = None
-    rates: tuple[float, float] = (1e-5, 1e3)
+    rates: tuple[float, float] = (1e-4, 1e2)
     particles: int = 1500
     stretches: int = 10
     seed: int = 1

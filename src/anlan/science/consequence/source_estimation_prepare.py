@@ -129,9 +129,12 @@ def _stretches(
 def _reduced(seen: Floats, detector: Detector) -> tuple[int, float]:
     """Return state and ln kg/m³ of readings in a stretch; one below the limit counts as half the limit."""
     mean = float(np.mean(np.where(seen < detector.limit, 0.5 * detector.limit, np.minimum(seen, detector.saturation))))
-    if np.any(seen >= detector.saturation):
-        # A clipped mean is a bound: taken as a value it would make the source too small.
-        return ABOVE, math.log(max(mean, detector.limit))
+    full = float(np.mean(seen >= detector.saturation))
+    if full > 0.0:
+        # A clipped mean taken as a value would make the source too small; the median stands while most are not clipped.
+        mean = float(np.median(np.clip(seen, 0.5 * detector.limit, detector.saturation)))
+    if full >= 0.5:
+        return ABOVE, math.log(mean)
     return (MEASURED, math.log(mean)) if mean >= detector.limit else (BELOW, math.log(detector.limit))
 
 
