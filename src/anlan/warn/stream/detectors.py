@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from anlan.core.errors import AnlanError
 from anlan.plant.model import Plant
+from anlan.science.detection.adapted import Adapted
 from anlan.science.detection.ensemble import Ensemble, EnsembleScores
 from anlan.science.model_file import Arrays
 from anlan.warn.model import Contribution, Finding, ModelKind, WarningModel
@@ -40,7 +41,7 @@ class _Running:
     """One fitted model at work."""
 
     model: WarningModel
-    ensemble: Ensemble
+    detector: Adapted
     path: str
     rows: NDArray[np.intp]
     state: Arrays
@@ -57,6 +58,10 @@ class _Running:
     @property
     def key(self) -> str:
         return model_key(self.model.id, self.model.version)
+
+    @property
+    def ensemble(self) -> Ensemble:
+        return self.detector.ensemble
 
     def forget(self) -> None:
         self.total[:] = 0.0
@@ -101,10 +106,11 @@ class DetectorBank:
             self.problems[key] = problem or ("", "")
             return
         try:
-            ensemble = Ensemble.decode(file, key)
+            detector = Adapted.decode(file, key)
         except AnlanError as error:
             self.problems[key] = (f"模型文件不能使用:{error}", str(error))
             return
+        ensemble = detector.ensemble
         problem = _input_problem(model, ensemble, rows)
         if problem is not None:
             self.problems[key] = problem
@@ -113,10 +119,10 @@ class DetectorBank:
         self._running.append(
             _Running(
                 model,
-                ensemble,
+                detector,
                 model.scope[0] if len(model.scope) == 1 else common_place(ensemble.names),
                 np.array([rows[name] for name in ensemble.names], np.intp),
-                ensemble.start(),
+                detector.start(),
                 Subjects((key,), model.on_steps, model.off_steps),
                 np.zeros(count),
                 np.zeros(count),
@@ -145,7 +151,7 @@ class DetectorBank:
         for running in self._running:
             running.forget()
             if backwards:
-                running.state = running.ensemble.start()
+                running.state = running.detector.start()
 
     def step(self, step: Step) -> list[Finding]:
         """Take a base step; return what changed."""
@@ -173,7 +179,8 @@ class DetectorBank:
             return []
         time = np.array([step.time], np.int64)
         try:
-            running.state, scores = running.ensemble.update(running.state, time, values[None, :])
+            # A row between regimes, or of one never trained on, has no score: blind, and neither normal nor a fault.
+            running.state, scores, _ = running.detector.update(running.state, time, values[None, :])
         except (AnlanError, ValueError, IndexError, ArithmeticError) as error:
             # One model that breaks must not take the others with it.
             self.problems[running.key] = (f"模型运行出错:{error}", f"the model broke: {error}")
@@ -214,7 +221,9 @@ class DetectorBank:
     ) -> tuple[Contribution, ...]:
         preparation = running.ensemble.preparation
         expected = np.full(len(values), np.nan)
-        expected[preparation.kept] = preparation.center + running.state["prepare.level"] * preparation.scale
+        if running.detector.scaling is None and running.detector.recalibration is None:
+            level = running.state["ensemble.prepare.level"]
+            expected[preparation.kept] = preparation.center + level * preparation.scale
         parts = np.nan_to_num(scores.contribution[0])
         total = float(parts.sum())
         if total <= 0:

@@ -24,7 +24,7 @@ from anlan.warn.stream.risk_models import RiskBank
 from anlan.warn.stream.trends import TrendBank
 
 KIND = "warn.stream"
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
 
 NO_FEATURES = Library(())
 
