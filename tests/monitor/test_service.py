@@ -148,6 +148,18 @@ async def evaluated_to_the_end(fabric: Fabric, at_least: int) -> None:
     pytest.fail("the alarms never came to the end of the log")
 
 
+async def stands_still(fabric: Fabric, stream: str, quiet: float = 2.0, timeout: float = 40.0) -> None:
+    """Wait until nothing has been added to a stream for ``quiet`` seconds: publishing follows evaluating."""
+    loop = asyncio.get_running_loop()
+    deadline, last, since = loop.time() + timeout, -1, loop.time()
+    while loop.time() - since < quiet:
+        assert loop.time() < deadline, f"{stream} still grows after {timeout} s"
+        await asyncio.sleep(0.1)
+        length = int((await fabric.jetstream.stream_info(stream)).state.last_seq)
+        if length != last:
+            last, since = length, loop.time()
+
+
 @pytest.mark.timeout(120)
 async def test_killed_under_load_no_event_is_twice_or_missing(
     settings: Settings, fabric_process: FabricProcess
@@ -171,7 +183,7 @@ async def test_killed_under_load_no_event_is_twice_or_missing(
             await loading
             sequence = int((await fabric.jetstream.stream_info("LOG")).state.last_seq)
             await evaluated_to_the_end(fabric, sequence)
-            await asyncio.sleep(0.5)
+            await stands_still(fabric, EVENTS)
         finally:
             alarms.kill()
             alarms.wait()
