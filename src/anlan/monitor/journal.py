@@ -12,7 +12,7 @@ from anlan.core.errors import NotFoundError
 from anlan.monitor.compiled import compile_plant
 from anlan.monitor.machine import ARROWS
 from anlan.monitor.performance import Performance, Transitions, compute
-from anlan.plant.model import decode_plant
+from anlan.plant.model import Plant, decode_plant
 from anlan.store.fabric.client import Fabric
 from anlan.store.historian.client import HistorianClient, truncated
 from anlan.store.historian.requests import TransitionQuery
@@ -49,6 +49,13 @@ def _encoded(column: Any) -> Any:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
+def positions_of(plant: Plant, revision: str = "") -> dict[str, str]:
+    """Return the operator position of each alarm by its id, empty for those that belong to none."""
+    compiled = compile_plant(plant, revision)
+    names = (*compiled.position_ids, "")
+    return {id_: names[compiled.positions[d]] for id_, d in compiled.index.items()}
+
+
 async def performance_of_journal(
     fabric: Fabric, start: int, end: int, position: str = "", actor: Actor = SYSTEM
 ) -> Performance:
@@ -70,7 +77,5 @@ async def performance_of_journal(
     except NotFoundError:
         pass
     else:
-        compiled = compile_plant(decode_plant(document), revision)
-        names = (*compiled.position_ids, "")
-        positions = {id_: names[compiled.positions[d]] for id_, d in compiled.index.items()}
+        positions = positions_of(decode_plant(document), revision)
     return compute(transitions_of(pa.concat_tables(tables), positions), start, end, position)

@@ -11,8 +11,7 @@ import numpy as np
 from anlan.core.actor import Actor
 from anlan.core.errors import InvalidInputError
 from anlan.core.time import DAY, MINUTE, now_us
-from anlan.monitor.compiled import compile_plant
-from anlan.monitor.journal import transitions_of
+from anlan.monitor.journal import positions_of, transitions_of
 from anlan.monitor.model import TryDefinition, TryResult
 from anlan.monitor.performance import Transitions
 from anlan.plant.model import AlarmDefinition, Plant
@@ -54,10 +53,7 @@ class AnalyticsDesk:
             )
         query = TransitionQuery(start, end, subject=scope)
         table = await HistorianClient(self._fabric, actor).transitions(query)
-        compiled = compile_plant(self._plant(), "")
-        names = (*compiled.position_ids, "")
-        positions = {id_: names[compiled.positions[row]] for id_, row in compiled.index.items()}
-        return transitions_of(table, positions)
+        return transitions_of(table, positions_of(self._plant()))
 
     async def floods(self, query: ListFloods, actor: Actor) -> tuple[FloodRow, ...]:
         """Return the floods of a period, newest first."""
